@@ -1,0 +1,204 @@
+"""Anyone's NumPy arrays as a stream of tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from lasem_tf.checks import InputError
+from lasem_tf.data.array_checks import (
+    check_class_names,
+    check_every_class_trains,
+    check_labels,
+    checked_examples,
+)
+from lasem_tf.data.in_memory import Examples, in_memory_task
+from lasem_tf.data.preprocessing import preprocessing_layer
+from lasem_tf.data.splits import content_digests, first_copies, split_by_class
+from lasem_tf.seeding import derive_seed
+from lasem_tf.tasks import Task, TaskStream
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayTask:
+    """The arrays of one task, for `from_arrays`.
+
+    Attributes:
+        train: Images and labels. Images are uint8, or floating point from 0
+            to 1, [num_images, height, width, channels], or [num_images,
+            height, width] if grey; labels are integers [num_images] from 0.
+        validation: As `train`; `None` splits it off `train`.
+        test: As `train`; `None` splits it off `train`.
+        class_names: One name per class. `None` names the classes "0", "1",
+            ... up to the largest training label.
+        name: Name of the task. `None` makes one from its place in the stream.
+    """
+
+    train: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray] | None = None
+    test: tuple[np.ndarray, np.ndarray] | None = None
+    class_names: Sequence[str] | None = None
+    name: str | None = None
+
+
+def from_arrays(
+    tasks: Sequence[ArrayTask | tuple[np.ndarray, np.ndarray]],
+    *,
+    name: str = "arrays",
+    seed: int = 0,
+    validation_fraction: float = 1 / 6,
+    test_fraction: float = 1 / 6,
+    scaling: str = "standardise",
+) -> TaskStream:
+    """Returns a stream of tasks made of arrays in memory.
+
+    Tasks may differ in their classes, in how many classes and images they
+    have, and in which splits they bring; all images have one shape. Images in
+    floating point become uint8 by rounding `255 * image`. Where a split is
+    drawn here, it is balanced by class, and copies of one image stay together
+    in one split.
+
+    Args:
+        tasks: One `ArrayTask` or pair `(images, labels)` per task.
+        name: Name of the stream, as reports show it.
+        seed: Draws the splits that are not given.
+        validation_fraction: Share of a task's training images, per class,
+            for validation if `ArrayTask.validation` is not given.
+        test_fraction: The same for `ArrayTask.test`.
+        scaling: `"standardise"`: each channel to mean 0 and deviation 1 over
+            the training images of its task; `"unit"`: pixels to [0, 1].
+
+    Raises:
+        InputError: If there is no task; if images or labels have a wrong
+            shape or dtype, are missing, hold values out of range or what is
+            not a number; if labels do not fit the class names; if a class has
+            no training image or too few to be split; if tasks differ in image
+            shape; or if two given splits share an image.
+
+    Example:
+
+    >>> images = np.random.default_rng(0).random([60, 8, 8, 3])
+    >>> stream = from_arrays([(images, np.arange(60) % 3)], name="noise")
+    >>> stream[0].num_train, stream[0].image_shape, stream[0].class_names
+    (42, (8, 8, 3), ('0', '1', '2'))
+    """
+    made = []
+    for index, arrays in enumerate(tasks):
+        if not isinstance(arrays, ArrayTask):
+            arrays = ArrayTask(train=arrays)
+        splits, class_names = _checked_splits(
+            arrays, arrays.name or f"task {index}"
+        )
+        splits = _with_missing_splits(
+            splits,
+            derive_seed(seed, name, index),
+            validation_fraction,
+            test_fraction,
+        )
+        made.append(
+            in_memory_task(
+                arrays.name or f"{name}_{index:02d}",
+                class_names,
+                preprocess=preprocessing_layer(scaling, splits["train"][0]),
+                **splits,
+            )
+        )
+    _check_stream(made)
+    return TaskStream(name=name, tasks=tuple(made), seed=seed)
+
+
+def _checked_splits(
+    arrays: ArrayTask, where: str
+) -> tuple[dict[str, Examples], tuple[str, ...]]:
+    """Returns the splits that were given, by name, and the class names."""
+    splits = {
+        split: checked_examples(examples, f"'{where}' ({split})")
+        for split in ("train", "validation", "test")
+        if (examples := getattr(arrays, split)) is not None or split == "train"
+    }
+    train_labels = splits["train"][1]
+    class_names = arrays.class_names
+    if class_names is None:
+        class_names = range(int(train_labels.max()) + 1)
+    class_names = tuple(map(str, class_names))
+    for split, (_, labels) in splits.items():
+        check_labels(labels, class_names, f"'{where}' ({split})")
+    check_class_names(class_names, f"'{where}'")
+    check_every_class_trains(train_labels, class_names, f"'{where}'")
+    _check_disjoint(splits, where)
+    return splits, class_names
+
+
+def _with_missing_splits(
+    splits: dict[str, Examples],
+    seed: int,
+    validation_fraction: float,
+    test_fraction: float,
+) -> dict[str, Examples]:
+    """Returns the splits with validation and test drawn where not given."""
+    fractions = {"validation": validation_fraction, "test": test_fraction}
+    missing = [split for split in fractions if split not in splits]
+    if not missing:
+        return splits
+    images, labels = splits["train"]
+    digests = content_digests(images)
+    first = np.flatnonzero(first_copies(digests))
+    # The first missing split takes the place that is always drawn.
+    drawn = split_by_class(
+        labels[first],
+        seed=seed,
+        validation_fraction=fractions[missing[0]],
+        test_fraction=fractions["test"] if len(missing) == 2 else 0.0,
+    )
+    indices = {
+        "train": drawn.train,
+        missing[0]: drawn.validation,
+        missing[-1]: drawn.test if len(missing) == 2 else drawn.validation,
+    }
+    members = {
+        split: np.isin(digests, digests[first[chosen]])
+        for split, chosen in indices.items()
+    }
+    return splits | {
+        split: (images[member], labels[member])
+        for split, member in members.items()
+    }
+
+
+def _check_disjoint(splits: dict[str, Examples], where: str) -> None:
+    digests = {
+        split: set(content_digests(images).tolist())
+        for split, (images, _) in splits.items()
+    }
+    for split, other in (
+        ("train", "validation"),
+        ("train", "test"),
+        ("validation", "test"),
+    ):
+        common = digests.get(split, set()) & digests.get(other, set())
+        if common:
+            raise InputError(
+                f"'{where}' must have no image in two of its splits.",
+                received=f"{len(common)} images both in {split} and {other}",
+                remedy=f"Remove them from {split}.",
+            )
+
+
+def _check_stream(tasks: Sequence[Task]) -> None:
+    if not tasks:
+        raise InputError(
+            "`tasks` must hold at least one task.",
+            received="0 tasks",
+            remedy="Pass for example `from_arrays([(images, labels)])`.",
+        )
+    for task in tasks:
+        if task.image_shape != tasks[0].image_shape:
+            raise InputError(
+                "All tasks must have images of one shape, here "
+                f"{tasks[0].image_shape} as in '{tasks[0].name}'.",
+                received=f"shape {task.image_shape} in '{task.name}'",
+                remedy="Resize the images, and give all of them the same "
+                "number of channels.",
+            )

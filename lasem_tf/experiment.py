@@ -1,0 +1,273 @@
+"""Puts a run together: what learns, what is learned, what is written.
+
+`run` is the door for Python. `run_experiment` is the root of the command
+line: gin gives it classes and functions, it makes objects of them. Neither
+knows gin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from lasem_tf.checks import InputError, check_whole_number
+from lasem_tf.evaluation.history import AccuracyHistory
+from lasem_tf.export.saved_model import ExportTasks
+from lasem_tf.layers import SharingRule
+from lasem_tf.methods.lifelong_method import LifelongMethod
+from lasem_tf.methods.rmsprop import RMSprop
+from lasem_tf.networks.backbones import Backbone
+from lasem_tf.reports.progress import ProgressBar
+from lasem_tf.reports.summary import WriteSummary, read_summary
+from lasem_tf.reports.table import results_table
+from lasem_tf.reports.tensorboard import TensorBoard
+from lasem_tf.tasks import TaskStream
+from lasem_tf.training.runner import Runner
+from lasem_tf.training.workdir import Workdir
+
+# First line of the configuration of a run that no recipe describes.
+TOLD_BY_PYTHON = "# Told by lasem_tf.run: this run was put together in Python."
+
+
+def run_experiment(
+    workdir: str | os.PathLike[str] | None,
+    *,
+    method: Callable[..., LifelongMethod],
+    backbone: Backbone,
+    sharing: Callable[[], SharingRule],
+    stream: Callable[..., TaskStream],
+    optimizer: Callable[[], keras.optimizers.Optimizer] = RMSprop,
+    learning_rate_decay: float = 0.0,
+    num_epochs: int,
+    num_tasks: int | None = None,
+    batch_size: int = 10,
+    seed: int = 0,
+    evaluate_all_every: int = 0,
+    checkpoint_every: int = 10,
+    evaluation_batch_size: int = 250,
+    deterministic: bool = False,
+    run_name: str = "run",
+    config_text: Callable[[], str] | None = None,
+) -> AccuracyHistory:
+    """Makes a stream and a method, runs them, prints the table of results.
+
+    Args:
+        workdir: As in `run`. `None`: `runs/<run_name>_seed<seed>`, below the
+            current folder.
+        method: Makes the method. It is called with `backbone`, `sharing`,
+            `optimizer`, `learning_rate_decay` and `seed`.
+        backbone: Function from image shape to a Keras model that ends in
+            features.
+        sharing: Makes the base learner.
+        stream: Makes the stream of tasks. It is called with `seed`.
+        optimizer: Makes the optimizer of each task.
+        learning_rate_decay: In the global epoch e the learning rate is the
+            optimizer's divided by `1 + e * learning_rate_decay`.
+        num_epochs: Epochs for each task.
+        num_tasks: Learn the first so many tasks. `None`: all.
+        batch_size: Images per mini-batch.
+        seed: The one seed of the run: images drawn, initial weights, data
+            order, dropout.
+        evaluate_all_every: As in `run`.
+        checkpoint_every: As in `run`.
+        evaluation_batch_size: As in `run`.
+        deterministic: As in `run`.
+        run_name: Names the default workdir.
+        config_text: Tells every binding in force; called once all that it may
+            tell of has been used. `None`: as in `run`.
+
+    Returns:
+        Every accuracy measured.
+
+    Raises:
+        InputError: If a value, or two of them together, cannot be used.
+        Interrupted: As in `run`.
+    """
+    tasks = stream(seed=seed).first(num_tasks)
+    learner = method(
+        backbone=backbone,
+        sharing=sharing(),
+        optimizer=optimizer,
+        learning_rate_decay=learning_rate_decay,
+        seed=seed,
+    )
+    # The method calls these two for each task anew. Calling them here as well
+    # tells a mistake before anything is written, and what they are bound to.
+    backbone(tasks[0].image_shape)
+    _check_optimizer(optimizer)
+    workdir = pathlib.Path(workdir or f"runs/{run_name}_seed{seed}")
+    print(f"Workdir: {workdir}", flush=True)
+    history = run(
+        learner,
+        tasks,
+        num_epochs=num_epochs,
+        workdir=workdir,
+        batch_size=batch_size,
+        seed=seed,
+        evaluate_all_every=evaluate_all_every,
+        checkpoint_every=checkpoint_every,
+        evaluation_batch_size=evaluation_batch_size,
+        deterministic=deterministic,
+        config_text=config_text and config_text(),
+    )
+    _print_results(workdir)
+    return history
+
+
+def run(
+    method: LifelongMethod,
+    stream: TaskStream,
+    *,
+    num_epochs: int,
+    workdir: str | os.PathLike[str],
+    batch_size: int = 10,
+    seed: int = 0,
+    evaluate_all_every: int = 0,
+    checkpoint_every: int = 10,
+    evaluation_batch_size: int = 250,
+    deterministic: bool = False,
+    actions: Iterable[object] = (),
+    config_text: str | None = None,
+) -> AccuracyHistory:
+    """Lets a method learn a stream of tasks, and writes all of it down.
+
+    Called again with the same arguments it continues where it was stopped,
+    and a complete run is not repeated. Each call needs a new `method`.
+
+    Args:
+        method: A method that has seen no task yet.
+        stream: The tasks to learn.
+        num_epochs: Epochs for each task, at least 1.
+        workdir: The folder for everything the run writes: a new or empty
+            one, or that of the run to continue.
+        batch_size: Images per mini-batch.
+        seed: Root of the data order. Images drawn and initial weights come
+            from the seeds of `stream` and `method`.
+        evaluate_all_every: Evaluate every learned task also after each so
+            many epochs of a task; 0: at the end of each task only.
+        checkpoint_every: Epochs between two checkpoints.
+        evaluation_batch_size: Images per evaluation batch; changes memory and
+            speed only.
+        deterministic: Repeat a run bit by bit, on a GPU too, if slower. It
+            holds for the rest of the process.
+        actions: Further objects with some of the hooks of
+            `lasem_tf.training.actions.Action`.
+        config_text: What `operative_config.gin` holds and what a run that is
+            continued must agree with. `None`: told from the arguments.
+
+    Returns:
+        Every accuracy measured, earlier sittings included.
+
+    Raises:
+        InputError: If an argument cannot be used; a workdir that this call
+            began is then removed again.
+        Interrupted: If Ctrl-C or SIGTERM asked to stop; the same call
+            continues.
+    """
+    if deterministic:
+        _make_deterministic(seed)
+    settings = {
+        "num_epochs": num_epochs,
+        "batch_size": batch_size,
+        "seed": seed,
+        "evaluate_all_every": evaluate_all_every,
+        "checkpoint_every": checkpoint_every,
+        "evaluation_batch_size": evaluation_batch_size,
+    }
+    _check_whole_numbers(settings)
+    if config_text is None:
+        told = settings | {"deterministic": deterministic}
+        config_text = describe(method, stream, told)
+    folder = Workdir(workdir)
+    # The summary comes last of what we write: where it is, the exports are.
+    reports = ProgressBar(), TensorBoard(), ExportTasks(), WriteSummary()
+    runner = Runner(
+        method, stream, folder, **settings, actions=(*reports, *actions)
+    )
+    with _removed_if_in_vain(folder.path):
+        folder.open(config_text, seed)
+        return runner.run()
+
+
+def describe(
+    method: LifelongMethod, stream: TaskStream, settings: dict[str, Any]
+) -> str:
+    """Returns a run that was put together in Python as text, like gin's.
+
+    Args:
+        method: What learns.
+        stream: What is learned.
+        settings: The other arguments of `run`, by name.
+    """
+    of_stream = {
+        "name": stream.name,
+        "num_tasks": len(stream),
+        "seed": stream.seed,
+    }
+    groups = {
+        "run": {name: repr(value) for name, value in settings.items()},
+        type(method).__name__: method.hyperparameters,
+        "stream": {name: repr(value) for name, value in of_stream.items()},
+    }
+    lines = [
+        f"{group}.{name} = {text}"
+        for group, texts in groups.items()
+        for name, text in texts.items()
+    ]
+    return "\n".join([TOLD_BY_PYTHON, *lines]) + "\n"
+
+
+@contextlib.contextmanager
+def _removed_if_in_vain(folder: pathlib.Path) -> Iterator[None]:
+    """Removes a workdir whose run was refused before it learned anything.
+
+    Otherwise the corrected command would find a run of another configuration
+    there.
+    """
+    existed = folder.exists()
+    is_ours = not existed or folder.is_dir() and not any(folder.iterdir())
+    try:
+        yield
+    except InputError:
+        if is_ours and not (folder / "checkpoints").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            if existed:
+                folder.mkdir(exist_ok=True)
+        raise
+
+
+def _check_whole_numbers(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        check_whole_number(name, value)
+
+
+def _make_deterministic(seed: int) -> None:
+    # TensorFlow wants a seed from then on; parts that care set their own.
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def _check_optimizer(
+    optimizer: Callable[[], keras.optimizers.Optimizer],
+) -> None:
+    try:
+        optimizer()
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "An optimizer must be made of values that it takes.",
+            received=str(error).splitlines()[0],
+            remedy="Set for example `LEARNING_RATE=1e-4`.",
+        ) from error
+
+
+def _print_results(workdir: pathlib.Path) -> None:
+    print(f"\n{results_table(read_summary(workdir))}")
+    print(f"\nReport: {workdir / 'summary.json'}")
+    print(f"Curves: tensorboard --logdir {workdir / 'tensorboard'}", flush=True)

@@ -1,0 +1,120 @@
+"""Image files of any size and mode as the pixels that a task takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from lasem_tf.checks import InputError
+
+_MODES = {1: "L", 3: "RGB"}
+_CANNOT_DECODE = (
+    OSError,  # missing, unreadable, not an image, cut short
+    SyntaxError,  # how Pillow reports a broken PNG
+    ValueError,
+    Image.DecompressionBombError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFile:
+    """An image as it was read.
+
+    Attributes:
+        pixels: uint8 [height, width, channels].
+        note: What was done to make it fit, such as `"resized from 640x480"`
+            (width first, as image viewers say it); `""` if nothing was.
+    """
+
+    pixels: np.ndarray
+    note: str
+
+
+def read_image(
+    path: str | os.PathLike, image_shape: tuple[int, int, int]
+) -> ImageFile:
+    """Reads an image file as raw pixels of a given shape.
+
+    The picture is turned as its EXIF orientation says, transparent parts
+    become white, colours become grey or grey becomes colours where the shape
+    asks for it, and another size is resized with antialiasing, whatever its
+    aspect ratio. Of an animation the first picture counts.
+
+    Args:
+        path: Any image that Pillow can decode.
+        image_shape: Height, width and channels (1 or 3) to return.
+
+    Returns:
+        The pixels, and in words what was changed.
+
+    Raises:
+        InputError: If the file is missing, is no image, is cut short or
+            holds pixels without a known range, or if `image_shape` has
+            neither 1 nor 3 channels.
+    """
+    height, width, channels = image_shape
+    if channels not in _MODES:
+        raise InputError(
+            "Image files can be read for models that take 1 or 3 channels.",
+            received=f"image_shape={tuple(image_shape)}",
+            remedy="Load the export with `lasem_tf.export.load_task` and pass "
+            "it an array.",
+        )
+    mode = _MODES[channels]
+    try:
+        with warnings.catch_warnings():
+            # A doubtful tag or an unusual size is no reason to refuse.
+            warnings.simplefilter("ignore")
+            picture, notes = _upright_picture(path, mode)
+    except _CANNOT_DECODE as error:
+        raise InputError(
+            "An image file that Pillow can decode is needed.",
+            received=f"{os.fspath(path)!r} ({_reason(error)})",
+            remedy="Check the path, or save the image anew as PNG or JPEG.",
+        ) from error
+    if picture.size != (width, height):
+        notes.append(f"resized from {picture.width}x{picture.height}")
+        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    pixels = np.asarray(picture, dtype=np.uint8).reshape(image_shape)
+    return ImageFile(pixels, ", ".join(notes))
+
+
+def _upright_picture(
+    path: str | os.PathLike, mode: str
+) -> tuple[Image.Image, list[str]]:
+    """Returns the picture in `mode`, and what was done to have it so."""
+    with Image.open(path) as opened:
+        # Decodes to the last row: a file that is cut short is found here.
+        picture = ImageOps.exif_transpose(opened)
+        is_turned = opened.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    notes = ["turned upright"] if is_turned else []
+    if picture.mode != mode:
+        notes.append(f"converted from {picture.mode} to {mode}")
+        picture = _converted(picture, mode)
+    return picture, notes
+
+
+def _converted(picture: Image.Image, mode: str) -> Image.Image:
+    """Returns the picture in another mode, transparency over white."""
+    if picture.mode.startswith("I"):
+        # Pillow would clip deeper grey values at 255; 65535 becomes 255.
+        values = np.asarray(picture, dtype=np.float64) / 257
+        picture = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
+    if picture.mode == "F":
+        raise ValueError("pixels are floating-point numbers of unknown range")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return picture.convert(mode)
+
+
+def _reason(error: Exception) -> str:
+    """Returns why, in a few words that do not repeat the path."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    return getattr(error, "strerror", None) or str(error)

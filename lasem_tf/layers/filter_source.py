@@ -1,0 +1,91 @@
+"""The one question a convolutional layer asks: what are my filters?"""
+
+from __future__ import annotations
+
+import abc
+
+import keras
+import tensorflow as tf
+
+Filters = tuple[tf.Tensor, tf.Tensor | None]
+
+
+class FilterSource(keras.layers.Layer, abc.ABC):
+    """Answers `() -> (kernel, bias)` for one convolutional layer of one task.
+
+    A Keras layer, so that its variables are initialised, named and tracked
+    as usual, but one without an input. Its variables fall into two parts: the
+    `knowledge_base`, which all tasks' sources for the same layer hold in
+    common, and the `task_mapping`, which belongs to this task alone.
+
+    Call arguments: none.
+
+    Output shape: `kernel` float32 [kernel_height, kernel_width,
+        in_channels / groups, out_channels] and `bias` float32 [out_channels],
+        or `None` where the layer has no bias.
+    """
+
+    def __init__(self, name: str | None = None):
+        super().__init__(name=name)
+        self.built = True
+        self.knowledge_base: list[keras.Variable] = []
+        self.task_mapping: list[keras.Variable] = []
+
+    def __call__(self) -> Filters:
+        """Returns the filters as they are now."""
+        # Keras' own __call__ insists on at least one input.
+        return self.filters()
+
+    @abc.abstractmethod
+    def filters(self) -> Filters:
+        """Computes `(kernel, bias)` from the variables."""
+
+    def regularization(self) -> tf.Tensor:
+        """Returns the penalty on this source's parameters, float32 []."""
+        return tf.zeros([])
+
+
+class SharingRule(abc.ABC):
+    """A base learner: gives the shared slot of a layer its filter source."""
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{k}={v!r}" for k, v in vars(self).items())
+        return f"{type(self).__name__}({arguments})"
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """Name of the base learner in tables, such as `"hps"`."""
+
+    @abc.abstractmethod
+    def filter_source(
+        self,
+        layer_index: int,
+        convolution: keras.layers.Conv2D,
+        knowledge_base: list[keras.Variable] | None = None,
+    ) -> FilterSource:
+        """Returns a new task's source for the shared slot of one layer.
+
+        Args:
+            layer_index: Number of the layer, 0 nearest the input.
+            convolution: The backbone's own layer, built: it gives shapes and,
+                where filters are plain, initialisers.
+            knowledge_base: What earlier tasks' sources of this layer hold in
+                common; `None` for the first task, which creates it.
+        """
+
+
+def fresh(initializer: keras.Initializer) -> keras.Initializer:
+    """Returns an initializer like the given one that draws anew.
+
+    A Keras initializer without a seed picks one when it is made and then
+    returns the same values at every call: the shared and the task-specific
+    filters would start equal.
+
+    Args:
+        initializer: Any Keras initializer, or a function in its place, which
+            is returned as it is.
+    """
+    if not isinstance(initializer, keras.Initializer):
+        return initializer
+    return initializer.__class__.from_config(initializer.get_config())

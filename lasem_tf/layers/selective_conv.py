@@ -1,0 +1,94 @@
+"""A convolution that takes its filters from one of two slots."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from lasem_tf.layers.filter_source import Filters, FilterSource
+from lasem_tf.layers.own_filters import OwnFilters
+
+
+class SlotFilters(NamedTuple):
+    """The filters of both slots of one layer, generated once per step.
+
+    Attributes:
+        shared: `(kernel, bias)` of the shared slot.
+        task: `(kernel, bias)` of the task-specific slot.
+    """
+
+    shared: Filters
+    task: Filters
+
+
+class SelectiveConv2D(keras.layers.Layer):
+    """`Conv2D` with a shared and a task-specific slot for its filters.
+
+    Strides, padding, dilation, groups, data format and activation are those
+    of the convolution it replaces, whose variables become the task-specific
+    slot.
+
+    Args:
+        convolution: A built `keras.layers.Conv2D`.
+        shared: Filter source of the shared slot.
+
+    Call arguments:
+        inputs: float32 [batch, height, width, channels].
+        mask: bool []. True takes the shared filters.
+
+    Output shape: As of `convolution`.
+    """
+
+    def __init__(self, convolution: keras.layers.Conv2D, shared: FilterSource):
+        super().__init__(name=convolution.name)
+        self.built = True
+        self.shared = shared
+        self.task = OwnFilters(convolution)
+        self._activation = convolution.activation
+        self._geometry = {
+            "strides": convolution.strides,
+            "padding": convolution.padding,
+            "dilation_rate": convolution.dilation_rate,
+            "data_format": convolution.data_format,
+        }
+
+    def filters(self) -> SlotFilters:
+        """Generates the filters of both slots."""
+        return SlotFilters(shared=self.shared(), task=self.task())
+
+    def convolve(self, inputs: tf.Tensor, filters: Filters) -> tf.Tensor:
+        """Applies given filters the way this layer applies its own.
+
+        Args:
+            inputs: float32 [batch, height, width, channels].
+            filters: `(kernel, bias)`.
+        """
+        kernel, bias = filters
+        outputs = keras.ops.conv(inputs, kernel, **self._geometry)
+        if bias is not None:
+            channels_first = self._geometry["data_format"] == "channels_first"
+            outputs += bias[:, None, None] if channels_first else bias
+        return self._activation(outputs)
+
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Convolves with the filters that the mask picks."""
+        return self.convolve(inputs, pick(self.filters(), mask))
+
+
+def pick(filters: SlotFilters, mask: tf.Tensor) -> Filters:
+    """Returns the shared filters where `mask` is true, else the task's own.
+
+    Picking kernels, not activations, costs one plain convolution; the slot
+    not picked gets gradients that are exactly zero.
+
+    Args:
+        filters: Of both slots.
+        mask: bool [].
+    """
+    (shared_kernel, shared_bias), (own_kernel, own_bias) = filters
+    kernel = tf.where(mask, shared_kernel, own_kernel)
+    if shared_bias is None:
+        return kernel, None
+    return kernel, tf.where(mask, shared_bias, own_bias)

@@ -1,0 +1,207 @@
+"""LASEM: which layers to share is a latent variable, learned with EM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from lasem_tf.checks import check_at_least, check_one_of
+from lasem_tf.layers.selective_conv import SlotFilters
+from lasem_tf.methods import em
+from lasem_tf.methods.lifelong_method import EpochResult
+from lasem_tf.methods.selective_method import SelectiveMethod
+from lasem_tf.networks.branched_evaluation import BranchedEvaluation, Evaluation
+from lasem_tf.transfer import TransferConfiguration, candidate_configurations
+
+
+class StepResult(NamedTuple):
+    """What one mini-batch gave.
+
+    Attributes:
+        loss: float32 []. Expected loss of the last M-step.
+        posterior: float32 [num_configurations].
+    """
+
+    loss: tf.Tensor
+    posterior: tf.Tensor
+
+
+class Lasem(SelectiveMethod):
+    """Learns each task's transfer configuration while it learns the task.
+
+    All candidates share one set of shared parameters, one set of
+    task-specific parameters and one head. Each mini-batch gives a posterior
+    over the candidates (E-step, dropout off), then one descent of the loss
+    expected under it (M-step, dropout on). One pass through the convolutions
+    serves both steps, and what candidates have in common is computed once.
+
+    Source: Lee, Behpour & Eaton (2021), Algorithm 1, Eq. 1 to 3; grouped
+    candidates: Appendix E.
+
+    Args:
+        candidates: `"full"` for all configurations, or a list such as
+            `["SSTT", "TTSS"]`.
+        layer_groups: With `"full"`: a partition of the layers, numbered from
+            1, inside whose groups layers are shared or not together.
+        likelihood: `"joint"`, Eq. 2, or `"mean"`, as the authors' code has
+            it: the mean probability of the true class.
+        prior: `"counts"`, Eq. 1, or `"average"`, the mean of the posteriors.
+        num_m_steps: M-steps per mini-batch under the same posterior.
+        **selective_method: See `SelectiveMethod`.
+
+    Raises:
+        InputError: If a value is not one of those named.
+    """
+
+    name = "lasem"
+
+    def __init__(
+        self,
+        backbone,
+        sharing,
+        candidates: str | Sequence[str] = "full",
+        layer_groups: Sequence[Sequence[int]] | None = None,
+        likelihood: str = "joint",
+        prior: str = "counts",
+        num_m_steps: int = 1,
+        **selective_method,
+    ):
+        super().__init__(backbone, sharing, **selective_method)
+        check_one_of("likelihood", likelihood, tuple(em.LIKELIHOODS))
+        check_one_of("prior", prior, ("counts", "average"))
+        check_at_least("num_m_steps", num_m_steps, 1)
+        self.candidates = candidates
+        self.layer_groups = layer_groups
+        self.likelihood = likelihood
+        self.prior = prior
+        self.num_m_steps = num_m_steps
+
+    def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
+        return candidate_configurations(
+            self.candidates, num_layers, self.layer_groups
+        )
+
+    def train_epoch(
+        self, batches: tf.data.Dataset, global_epoch: int
+    ) -> EpochResult:
+        """See `LifelongMethod.train_epoch`."""
+        learning_rate = self._start_epoch(global_epoch)
+        loss, posterior = self._compiled_epoch(batches)
+        return EpochResult(
+            loss=float(loss),
+            learning_rate=learning_rate,
+            configurations=self._configurations,
+            prior=tf.exp(self._log_prior()).numpy(),
+            posterior=posterior.numpy(),
+        )
+
+    def _build_training(self) -> None:
+        num = len(self._configurations)
+        self._masks = tf.constant([c.shared for c in self._configurations])
+        self._evaluate = BranchedEvaluation(self._network, self._configurations)
+        # What the prior is made of: the sum over mini-batches of one-hot
+        # vectors (counts) or posteriors (average).
+        self._evidence = tf.Variable(tf.zeros([num]), trainable=False)
+        self._num_batches = tf.Variable(0.0, trainable=False)
+        self._compiled_epoch = make_epoch(self._train_step, num)
+
+    def _drop_training(self) -> None:
+        self._evaluate = self._compiled_epoch = None
+
+    def _training_state(self) -> Sequence[tf.Variable]:
+        return self._evidence, self._num_batches
+
+    def _selected_configuration(self) -> TransferConfiguration:
+        return self._configurations[int(tf.argmax(self._log_prior()))]
+
+    def _train_step(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
+        """One E-step and its M-steps on one mini-batch."""
+        with tf.GradientTape() as tape:
+            filters = self._network.filters()
+            posterior, evaluation = self._posterior(images, labels, filters)
+            evaluation = self._evaluate(images, filters, True, evaluation)
+            loss = self._expected_loss(posterior, labels, evaluation)
+        self._descend(tape, loss)
+        for _ in range(self.num_m_steps - 1):
+            with tf.GradientTape() as tape:
+                filters = self._network.filters()
+                evaluation = self._evaluate(images, filters, True)
+                loss = self._expected_loss(posterior, labels, evaluation)
+            self._descend(tape, loss)
+        return StepResult(loss, posterior)
+
+    def _posterior(
+        self, images: tf.Tensor, labels: tf.Tensor, filters: list[SlotFilters]
+    ) -> tuple[tf.Tensor, Evaluation | None]:
+        """The E-step; also returns what the M-step may reuse of it."""
+        evaluation = self._evaluate(images, filters)
+        losses = em.cross_entropies(labels, evaluation.logits)
+        log_likelihood = em.LIKELIHOODS[self.likelihood](losses)
+        posterior = em.e_step(log_likelihood, self._log_prior())
+        self._observe(posterior)
+        return posterior, evaluation
+
+    def _log_prior(self) -> tf.Tensor:
+        if self.prior == "average":
+            return em.average_log_prior(self._evidence, self._num_batches)
+        return em.count_log_prior(self._evidence)
+
+    def _observe(self, posterior: tf.Tensor) -> None:
+        """Lets the prior of the next mini-batch know of this one."""
+        counted = self.prior == "counts"
+        self._evidence.assign_add(
+            em.most_probable(posterior) if counted else posterior
+        )
+        self._num_batches.assign_add(1.0)
+
+    def _expected_loss(
+        self, posterior: tf.Tensor, labels: tf.Tensor, evaluation: Evaluation
+    ) -> tf.Tensor:
+        losses = em.cross_entropies(labels, evaluation.logits)
+        penalty = em.expected_penalty(
+            posterior,
+            tf.cast(self._masks, tf.float32),
+            self._network.regularization(),
+        )
+        return (
+            em.expected_loss(posterior, losses)
+            + penalty
+            + self._network.other_regularization()
+        )
+
+    def _descend(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
+        gradients = tape.gradient(loss, self._weights)
+        self._optimizer.apply_gradients(
+            zip(gradients, self._weights, strict=True)
+        )
+
+
+def make_epoch(
+    train_step: Callable[[tf.Tensor, tf.Tensor], StepResult],
+    num_configurations: int,
+) -> Callable[[tf.data.Dataset], StepResult]:
+    """Compiles one pass over all mini-batches of an epoch into one call.
+
+    Args:
+        train_step: `(images, labels) -> StepResult`.
+        num_configurations: Length of the posterior.
+
+    Returns:
+        Function from batches to the means over the epoch.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def train_epoch(batches: tf.data.Dataset) -> StepResult:
+        loss = tf.zeros([])
+        posterior = tf.zeros([num_configurations])
+        num_batches = tf.zeros([])
+        for images, labels in batches:
+            result = train_step(images, labels)
+            loss += result.loss
+            posterior += result.posterior
+            num_batches += 1
+        return StepResult(loss / num_batches, posterior / num_batches)
+
+    return train_epoch

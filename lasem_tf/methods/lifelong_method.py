@@ -1,0 +1,178 @@
+"""What every way of learning a stream of tasks looks like from outside."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lasem_tf.tasks import Task
+from lasem_tf.transfer import TransferConfiguration
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochResult:
+    """What a method tells about one epoch of training.
+
+    Attributes:
+        loss: Mean over the mini-batches of the loss that was minimised.
+        learning_rate: The learning rate in force during the epoch.
+        configurations: The candidates, in the order of the arrays below;
+            empty for methods that choose nothing.
+        prior: float32 [num_configurations]. Prior after the epoch.
+        posterior: float32 [num_configurations]. Mean posterior over the
+            epoch's mini-batches.
+    """
+
+    loss: float
+    learning_rate: float
+    configurations: tuple[TransferConfiguration, ...] = ()
+    prior: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    posterior: np.ndarray = dataclasses.field(
+        default_factory=lambda: np.zeros(0)
+    )
+
+    @property
+    def most_probable(self) -> str:
+        """The configuration with the highest prior, `""` if there is none."""
+        if not self.configurations:
+            return ""
+        return str(self.configurations[int(np.argmax(self.prior))])
+
+
+def described(thing: object, function: Callable) -> dict[str, str]:
+    """Returns the attributes named like `function`'s parameters, as text.
+
+    Args:
+        thing: Keeps each argument of `function` under the argument's name.
+        function: Usually a constructor.
+    """
+    return {
+        parameter.name: _text(getattr(thing, parameter.name))
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name != "self"
+        and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+
+
+def _text(value: Any) -> str:
+    """Returns a text that is the same in every process."""
+    if isinstance(value, functools.partial):
+        arguments = {k: _text(v) for k, v in sorted(value.keywords.items())}
+        return f"{_text(value.func)}({arguments})"
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return repr(value)
+
+
+class LifelongMethod(abc.ABC):
+    """Learns tasks one after another; owns parameters and update rule.
+
+    A method never touches files and never asks where images come from. The
+    runner calls, for each task in turn: `begin_task`, then `train_epoch` once
+    per epoch, then `end_task`. Tasks are numbered from 0 in the order in
+    which they began, and the current task counts as one of them.
+
+    To continue an interrupted run the runner calls `replay_task` for each
+    finished task, `begin_task` for the current one, and restores `state`.
+    """
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """Name of the method in tables, such as `"lasem"`."""
+
+    @property
+    @abc.abstractmethod
+    def learner(self) -> str:
+        """Name of the base learner in tables, such as `"dfcnn"`."""
+
+    @property
+    def hyperparameters(self) -> dict[str, str]:
+        """The constructor's arguments as text, to tell runs apart.
+
+        Constructors keep their arguments under the arguments' own names.
+        """
+        return described(self, type(self).__init__)
+
+    @abc.abstractmethod
+    def begin_task(self, task: Task) -> None:
+        """Makes parameters, optimizer and compiled function for a new task.
+
+        Args:
+            task: The task to learn next.
+        """
+
+    @abc.abstractmethod
+    def train_epoch(
+        self, batches: tf.data.Dataset, global_epoch: int
+    ) -> EpochResult:
+        """Trains the current task on every mini-batch, in one compiled call.
+
+        Args:
+            batches: Elements `(images, labels)`: float32 [batch, height,
+                width, channels] and int32 [batch].
+            global_epoch: Epochs trained so far, over all tasks.
+        """
+
+    @abc.abstractmethod
+    def end_task(self) -> None:
+        """Selects, rolls back and drops what the task no longer needs."""
+
+    @abc.abstractmethod
+    def selection(self, task_index: int) -> Any:
+        """What was chosen for a finished task, as JSON can hold it.
+
+        It is what `replay_task` needs to rebuild the task's parameters:
+        a configuration such as `"TSTS"`, or `None` if nothing was chosen.
+        """
+
+    @abc.abstractmethod
+    def replay_task(self, task: Task, selection: Any) -> None:
+        """Rebuilds a finished task's parameters, to be restored afterwards.
+
+        Args:
+            task: The task that was learned.
+            selection: What `selection` said of it.
+        """
+
+    @property
+    @abc.abstractmethod
+    def state(self) -> dict[str, tf.Module | keras.layers.Layer | tf.Variable]:
+        """Everything that training changes, by name, for a checkpoint."""
+
+    @abc.abstractmethod
+    def task_model(self, task_index: int) -> keras.Model:
+        """Returns a task's network as a plain Keras model with own weights.
+
+        Args:
+            task_index: Number of a finished or the current task.
+
+        Returns:
+            float32 images [batch, height, width, channels] -> float32 logits
+            [batch, num_classes]. Later training does not change it.
+        """
+
+    def predictor(self, task_index: int) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Returns a compiled function from images to a task's logits.
+
+        It computes what `task_model` computes, for evaluation during
+        training: valid until the method is called again, and free to use one
+        compiled function for many tasks.
+
+        Args:
+            task_index: Number of a finished or the current task.
+        """
+        return tf.function(self.task_model(task_index), reduce_retracing=True)
+
+    @property
+    @abc.abstractmethod
+    def num_parameters(self) -> int:
+        """Numbers stored for all tasks so far, knowledge base included."""

@@ -1,0 +1,330 @@
+"""The life of a task whose layers are shared or not: begin, end, rebuild."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from lasem_tf.checks import InputError, check_at_least
+from lasem_tf.layers.filter_source import FilterSource, SharingRule
+from lasem_tf.methods.lifelong_method import LifelongMethod, described
+from lasem_tf.methods.rmsprop import RMSprop
+from lasem_tf.networks.backbones import Backbone, linear_head
+from lasem_tf.networks.selective_network import SelectiveNetwork, convolutions
+from lasem_tf.seeding import derive_seed
+from lasem_tf.tasks import Task
+from lasem_tf.transfer import TransferConfiguration
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskParameters:
+    """All that is kept of a task: one filter source per layer, and the rest.
+
+    Attributes:
+        sources: The selected filter source of each selective layer.
+        others: Weights of the layers that never share, head included, in the
+            order of the plain network's weights.
+        image_shape: Height, width and channels.
+        num_classes: Number of logits.
+    """
+
+    sources: tuple[FilterSource, ...]
+    others: tuple[keras.Variable, ...]
+    image_shape: tuple[int, int, int]
+    num_classes: int
+
+    @property
+    def own_weights(self) -> list[keras.Variable]:
+        """Weights that belong to this task alone."""
+        mappings = [v for s in self.sources for v in s.task_mapping]
+        return [*mappings, *self.others]
+
+
+class SelectiveMethod(LifelongMethod):
+    """A method whose tasks are selective networks over one knowledge base.
+
+    It makes a new network for each task, and when the task ends keeps only
+    the filter sources of the selected configuration: storage per task is that
+    of one network. Layers that the task does not share get the knowledge base
+    back as it was before the task, so that the task leaves no trace where it
+    shares nothing. Subclasses say how an epoch is trained and what is
+    selected.
+
+    Source of roll-back and dropping: the authors' code; storage: Lee, Behpour
+    & Eaton (2021), Appendix F.
+
+    Args:
+        backbone: Function from image shape to a Keras model that ends in
+            features [batch, features].
+        sharing: The base learner: what fills the shared slot.
+        optimizer: Makes a new optimizer for each task, from a learning rate
+            of its own.
+        learning_rate_decay: Per global epoch; the rate in epoch e is the
+            optimizer's divided by `1 + e * learning_rate_decay`.
+        head: Function from number of classes to the output layer.
+        seed: Root seed of initial weights and dropout.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        sharing: SharingRule,
+        optimizer: Callable[[], keras.optimizers.Optimizer] = RMSprop,
+        learning_rate_decay: float = 0.0,
+        head: Callable[[int], keras.Layer] = linear_head,
+        seed: int = 0,
+    ):
+        check_at_least("learning_rate_decay", learning_rate_decay, 0)
+        self.backbone = backbone
+        self.sharing = sharing
+        self.optimizer = optimizer
+        self.learning_rate_decay = learning_rate_decay
+        self.head = head
+        self.seed = seed
+        self._knowledge_base: list[list[keras.Variable]] | None = None
+        self._finished: list[TaskParameters] = []
+        self._selected: list[TransferConfiguration] = []
+        self._network: SelectiveNetwork | None = None
+        self._task: Task | None = None
+        self._plain: dict[tuple, tuple[keras.Model, Callable]] = {}
+
+    @property
+    def hyperparameters(self) -> dict[str, str]:
+        """See `LifelongMethod.hyperparameters`."""
+        return {
+            **described(self, SelectiveMethod.__init__),
+            **described(self, type(self).__init__),
+        }
+
+    @property
+    def learner(self) -> str:
+        """Name of the base learner, such as `"dfcnn"`."""
+        return self.sharing.name
+
+    # What subclasses say.
+
+    @abc.abstractmethod
+    def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
+        """Returns the configurations that are trained."""
+
+    @abc.abstractmethod
+    def _build_training(self) -> None:
+        """Makes the compiled function and the state of the current task."""
+
+    @abc.abstractmethod
+    def _selected_configuration(self) -> TransferConfiguration:
+        """Returns the configuration that would be selected now."""
+
+    @abc.abstractmethod
+    def _drop_training(self) -> None:
+        """Forgets what `_build_training` made; it holds the whole network."""
+
+    def _training_state(self) -> Sequence[tf.Variable]:
+        """Returns what training changes besides weights and optimizer."""
+        return ()
+
+    # The life of a task.
+
+    def begin_task(self, task: Task) -> None:
+        """See `LifelongMethod.begin_task`."""
+        self._begin(task)
+        self._rollback = [
+            tf.Variable(v.value, trainable=False)
+            for variables in self._knowledge_base
+            for v in variables
+        ]
+        self._optimizer = self.optimizer()
+        self._base_learning_rate = float(self._optimizer.learning_rate)
+        self._weights = self._network.trainable_weights_of(self._configurations)
+        self._optimizer.build(self._weights)
+        self._build_training()
+
+    def end_task(self) -> None:
+        """See `LifelongMethod.end_task`."""
+        selected = self._selected_configuration()
+        rollback = iter(self._rollback)
+        for shared, variables in zip(
+            selected.shared, self._knowledge_base, strict=True
+        ):
+            for variable in variables:
+                before = next(rollback)
+                if not shared:
+                    variable.assign(before)
+        self._keep(selected)
+
+    def selection(self, task_index: int) -> str:
+        """See `LifelongMethod.selection`."""
+        return str(self._selected[task_index])
+
+    def replay_task(self, task: Task, selection: Any) -> None:
+        """See `LifelongMethod.replay_task`."""
+        self._begin(task)
+        self._keep(
+            TransferConfiguration.parse(selection, self._network.num_layers)
+        )
+
+    def _begin(self, task: Task) -> None:
+        # Initial weights are a function of (seed, task), not of what was
+        # drawn before: a continued run makes the same ones.
+        keras.utils.set_random_seed(
+            derive_seed(self.seed, "initial_weights", len(self._finished))
+        )
+        self._task = task
+        self._network = SelectiveNetwork(
+            self._plain_network(task.image_shape, task.num_classes),
+            self.sharing,
+            self._knowledge_base,
+        )
+        self._knowledge_base = self._network.knowledge_base
+        self._configurations = self._candidates(self._network.num_layers)
+
+    def _keep(self, selected: TransferConfiguration) -> None:
+        """Keeps the selected sources and drops all else of the task."""
+        self._finished.append(self._parameters(selected))
+        self._selected.append(selected)
+        self._drop_training()
+        self._network = self._task = None
+        self._optimizer = self._rollback = self._weights = None
+
+    def _parameters(self, selected: TransferConfiguration) -> TaskParameters:
+        return TaskParameters(
+            sources=tuple(
+                layer.shared if shared else layer.task
+                for shared, layer in zip(
+                    selected.shared, self._network.selective_layers, strict=True
+                )
+            ),
+            others=tuple(self._network.other_weights),
+            image_shape=self._task.image_shape,
+            num_classes=self._task.num_classes,
+        )
+
+    # What is known of a task.
+
+    def parameters(self, task_index: int) -> TaskParameters:
+        """Returns what is kept of a finished task, or would be of this one.
+
+        Args:
+            task_index: Number of a finished or the current task.
+
+        Raises:
+            InputError: If no such task has begun.
+        """
+        if 0 <= task_index < len(self._finished):
+            return self._finished[task_index]
+        if task_index == len(self._finished) and self._network is not None:
+            return self._parameters(self._selected_configuration())
+        raise InputError(
+            "`task_index` must name a task that has begun.",
+            received=f"task_index={task_index} after {len(self._finished)} "
+            "finished tasks",
+            remedy="Tasks are numbered from 0.",
+        )
+
+    def task_model(self, task_index: int) -> keras.Model:
+        """See `LifelongMethod.task_model`."""
+        parameters = self.parameters(task_index)
+        model = self._plain_network(
+            parameters.image_shape, parameters.num_classes
+        )
+        _put(parameters, model)
+        return model
+
+    def predictor(self, task_index: int) -> Callable[[tf.Tensor], tf.Tensor]:
+        """See `LifelongMethod.predictor`.
+
+        Tasks of one image shape and number of classes take turns in one
+        compiled plain network, so a new task costs no new trace.
+        """
+        parameters = self.parameters(task_index)
+        key = (parameters.image_shape, parameters.num_classes)
+        if key not in self._plain:
+            model = self._plain_network(*key)
+            compiled = tf.function(
+                functools.partial(model, training=False), reduce_retracing=True
+            )
+            self._plain[key] = model, compiled
+        model, compiled = self._plain[key]
+        _put(parameters, model)
+        return compiled
+
+    def _plain_network(
+        self, image_shape: tuple[int, int, int], num_classes: int
+    ) -> keras.Model:
+        backbone = self.backbone(image_shape)
+        if len(backbone.outputs) != 1 or len(backbone.output.shape) != 2:
+            raise InputError(
+                "A backbone must end in one vector of features per image.",
+                received=f"outputs of shape {backbone.output_shape}",
+                remedy="End it with Flatten or GlobalAveragePooling2D.",
+            )
+        logits = self.head(num_classes)(backbone.output)
+        return keras.Model(backbone.inputs, logits, name=backbone.name)
+
+    @property
+    def state(self) -> dict[str, tf.Module]:
+        """See `LifelongMethod.state`."""
+        groups = {
+            "knowledge_base": [
+                v for vs in self._knowledge_base or [] for v in vs
+            ]
+        }
+        for index, parameters in enumerate(self._finished):
+            groups[f"task_{index}"] = parameters.own_weights
+        if self._network is not None:
+            groups["current_weights"] = self._network.weights
+            groups["optimizer"] = self._optimizer.variables
+            groups["rollback"] = self._rollback
+            groups["training"] = self._training_state()
+        return {name: _Variables(group) for name, group in groups.items()}
+
+    @property
+    def num_parameters(self) -> int:
+        """See `LifelongMethod.num_parameters`."""
+        variables = [v for vs in self._knowledge_base or [] for v in vs]
+        for parameters in self._finished:
+            variables += parameters.own_weights
+        return sum(math.prod(v.shape) for v in variables)
+
+    # Helpers of training.
+
+    def _start_epoch(self, global_epoch: int) -> float:
+        """Sets learning rate and dropout seeds; returns the learning rate."""
+        rate = self._base_learning_rate / (
+            1 + global_epoch * self.learning_rate_decay
+        )
+        self._optimizer.learning_rate.assign(rate)
+        # As a function of (seed, epoch) dropout needs no checkpoint.
+        for number, state in enumerate(self._network.seed_states):
+            seed = derive_seed(self.seed, "dropout", global_epoch, number)
+            state.assign(tf.cast([seed, 0], state.dtype))
+        return rate
+
+
+class _Variables(tf.Module):
+    """A list of variables that a checkpoint can hold."""
+
+    def __init__(self, variables: Sequence[keras.Variable | tf.Variable]):
+        super().__init__()
+        self.items = [getattr(v, "value", v) for v in variables]
+
+
+def _put(parameters: TaskParameters, model: keras.Model) -> None:
+    """Puts a task's kernels and other weights in place in a plain network."""
+    layers = convolutions(model)
+    for layer, source in zip(layers, parameters.sources, strict=True):
+        kernel, bias = source()
+        layer.kernel.assign(kernel)
+        if bias is not None:
+            layer.bias.assign(bias)
+    of_layers = {id(w) for layer in layers for w in layer.weights}
+    others = [w for w in model.weights if id(w) not in of_layers]
+    for weight, value in zip(others, parameters.others, strict=True):
+        weight.assign(value)

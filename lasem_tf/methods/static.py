@@ -1,0 +1,113 @@
+"""Configurations that are given, not learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from lasem_tf.checks import InputError
+from lasem_tf.layers.selective_conv import SlotFilters
+from lasem_tf.methods.lasem import Lasem
+from lasem_tf.networks.branched_evaluation import Evaluation
+from lasem_tf.transfer import TransferConfiguration
+
+
+class FixedPosterior(Lasem):
+    """LASEM with a constant in place of Bayes' rule.
+
+    Source: Lee, Behpour & Eaton (2021), Section 4.3: one configuration has
+    posterior P at every mini-batch, all other candidates share the rest.
+
+    Args:
+        configuration: The configuration with mass P, such as `"TSTS"`.
+        probability: P, in [0, 1].
+        candidates: As in `Lasem`.
+        layer_groups: As in `Lasem`.
+        **selective_method: See `SelectiveMethod`.
+
+    Raises:
+        InputError: If `probability` is not a probability, or (when the first
+            task begins) the configuration is not among the candidates.
+    """
+
+    name = "fixed_posterior"
+
+    def __init__(
+        self,
+        backbone,
+        sharing,
+        configuration: str = "all",
+        probability: float = 1.0,
+        candidates: str | Sequence[str] = "full",
+        layer_groups: Sequence[Sequence[int]] | None = None,
+        **selective_method,
+    ):
+        super().__init__(
+            backbone, sharing, candidates, layer_groups, **selective_method
+        )
+        if not 0 <= probability <= 1:
+            raise InputError(
+                "`probability` must lie between 0 and 1.",
+                received=f"probability={probability}",
+                remedy="Pass for example `probability=0.9`.",
+            )
+        self.configuration = configuration
+        self.probability = probability
+
+    def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
+        configurations = super()._candidates(num_layers)
+        self._given = TransferConfiguration.parse(
+            self.configuration, num_layers
+        )
+        if self._given not in configurations:
+            raise InputError(
+                "`configuration` must be one of the candidates.",
+                received=f"configuration={str(self._given)!r} beside "
+                f"{len(configurations)} other candidates",
+                remedy="Change `candidates` or `layer_groups` to include it.",
+            )
+        return configurations
+
+    def _selected_configuration(self) -> TransferConfiguration:
+        return self._given
+
+    def _log_prior(self) -> tf.Tensor:
+        """The constant stands for prior and posterior alike."""
+        others = len(self._configurations) - 1
+        rest = (1 - self.probability) / others if others else 0.0
+        masses = [
+            self.probability if c == self._given else rest
+            for c in self._configurations
+        ]
+        return tf.math.log(tf.constant(masses if others else [1.0]))
+
+    def _posterior(
+        self, images: tf.Tensor, labels: tf.Tensor, filters: list[SlotFilters]
+    ) -> tuple[tf.Tensor, Evaluation | None]:
+        return tf.exp(self._log_prior()), None
+
+
+class Static(FixedPosterior):
+    """Trains every task with one given configuration.
+
+    Source: Lee, Behpour & Eaton (2021), Figure 1: All, Top-k, Bottom-k,
+    Alternating; `"single_task"` shares nothing and learns each task alone.
+
+    Args:
+        configuration: Such as `"all"`, `"top_2"`, `"TSTS"`.
+        **selective_method: See `SelectiveMethod`.
+    """
+
+    name = "static"
+
+    def __init__(
+        self, backbone, sharing, configuration: str = "all", **selective_method
+    ):
+        super().__init__(
+            backbone,
+            sharing,
+            configuration,
+            candidates=[configuration],
+            **selective_method,
+        )

@@ -1,0 +1,282 @@
+"""One task's network with a shared and a task-specific slot per layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from lasem_tf.checks import InputError
+from lasem_tf.layers.filter_source import Filters, FilterSource, SharingRule
+from lasem_tf.layers.selective_conv import SelectiveConv2D, SlotFilters, pick
+from lasem_tf.networks.layer_graph import LayerGraph, takes_training
+from lasem_tf.transfer import TransferConfiguration
+
+
+class SelectiveNetwork(keras.Model):
+    """Any Keras functional network whose convolutions choose their filters.
+
+    Every `Conv2D` becomes a `SelectiveConv2D`: the convolution's own variables
+    fill its task-specific slot, the sharing rule fills the shared one. All
+    other layers stay as they are and belong to the task.
+
+    Called with a mask it is one network and costs one network. To evaluate
+    many configurations at once see `BranchedEvaluation`.
+
+    Args:
+        model: Functional or Sequential model, images -> logits. Its layers
+            are taken over: make a new one for each task.
+        sharing: The base learner.
+        knowledge_base: Per selective layer the variables that all tasks hold
+            in common; `None` for the first task, which creates them.
+
+    Call arguments:
+        images: float32 [batch, height, width, channels].
+        mask: bool [num_layers], True where the layer shares, input side
+            first.
+        training: bool. Whether dropout is on.
+
+    Output shape: float32 [batch, num_classes] logits.
+
+    Raises:
+        InputError: If the model has no convolution to share, or one that
+            cannot take its filters from elsewhere; if a mask does not hold
+            one flag per selective layer.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        sharing: SharingRule,
+        knowledge_base: Sequence[list[keras.Variable]] | None = None,
+    ):
+        super().__init__(name=f"selective_{model.name}")
+        self.built = True
+        self.selective_layers: list[SelectiveConv2D] = []
+        self.graph = LayerGraph(
+            model, _Replacement(self.selective_layers, sharing, knowledge_base)
+        )
+        if not self.selective_layers:
+            raise InputError(
+                "The backbone needs at least one `keras.layers.Conv2D`.",
+                received=f"layers {[layer.name for layer in model.layers]}",
+                remedy="Only Conv2D layers can share filters.",
+            )
+        convolution_weights = {
+            id(v) for c in convolutions(model) for v in c.weights
+        }
+        self.other_weights = [
+            w for w in model.weights if id(w) not in convolution_weights
+        ]
+        self._other_layers = [
+            layer
+            for layer in self.graph.layers()
+            if isinstance(layer, keras.Layer)
+            and not isinstance(layer, SelectiveConv2D)
+        ]
+
+    @property
+    def num_layers(self) -> int:
+        """How many layers can share."""
+        return len(self.selective_layers)
+
+    @property
+    def knowledge_base(self) -> list[list[keras.Variable]]:
+        """Per selective layer the variables that all tasks hold in common."""
+        return [
+            list(layer.shared.knowledge_base) for layer in self.selective_layers
+        ]
+
+    @property
+    def seed_states(self) -> list[keras.Variable]:
+        """States of the random number generators of dropout and the like."""
+        weights = {id(weight) for weight in self.weights}
+        return [v for v in self.variables if id(v) not in weights]
+
+    def filters(self) -> list[SlotFilters]:
+        """Generates the filters of both slots of every selective layer."""
+        return [layer.filters() for layer in self.selective_layers]
+
+    def regularization(self) -> tf.Tensor:
+        """Returns the penalties, float32 [2, num_layers]: shared, own slot."""
+        return tf.stack(
+            [
+                [
+                    layer.shared.regularization()
+                    for layer in self.selective_layers
+                ],
+                [
+                    layer.task.regularization()
+                    for layer in self.selective_layers
+                ],
+            ]
+        )
+
+    def other_regularization(self) -> tf.Tensor:
+        """Returns the penalties of layers that never share, float32 []."""
+        losses = [loss for layer in self._other_layers for loss in layer.losses]
+        return tf.add_n(losses) if losses else tf.zeros([])
+
+    def sources_used(
+        self, configurations: Sequence[TransferConfiguration]
+    ) -> list[FilterSource]:
+        """Returns the filter sources that some configuration uses."""
+        sources = []
+        for index, layer in enumerate(self.selective_layers):
+            choices = {c.shared[index] for c in configurations}
+            sources += [layer.shared] if True in choices else []
+            sources += [layer.task] if False in choices else []
+        return sources
+
+    def trainable_weights_of(
+        self, configurations: Sequence[TransferConfiguration]
+    ) -> list[keras.Variable]:
+        """Returns the weights that training these configurations can move."""
+        others = {id(v): v for v in self.other_weights if v.trainable}
+        for source in self.sources_used(configurations):
+            for variable in (*source.knowledge_base, *source.task_mapping):
+                if variable.trainable:
+                    others[id(variable)] = variable
+        return list(others.values())
+
+    def __call__(
+        self, images: tf.Tensor, mask: tf.Tensor, **kwargs: Any
+    ) -> tf.Tensor:
+        """Checks the mask where Keras does not rewrite our error."""
+        mask = tf.convert_to_tensor(mask)
+        if not mask.shape.is_compatible_with([self.num_layers]):
+            raise InputError(
+                "`mask` must hold one flag per convolutional layer, here "
+                f"{self.num_layers}.",
+                received=f"a mask of shape {tuple(mask.shape)}",
+                remedy="Pass for example the `shared` of a "
+                "TransferConfiguration.",
+            )
+        return super().__call__(images, mask, **kwargs)
+
+    def call(
+        self,
+        images: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool = False,
+        filters: list[SlotFilters] | None = None,
+    ) -> tf.Tensor:
+        """Returns the logits of the configuration that the mask says."""
+        filters = self.filters() if filters is None else filters
+        mask = tf.ensure_shape(tf.cast(mask, tf.bool), [self.num_layers])
+        picked = [pick(f, mask[index]) for index, f in enumerate(filters)]
+        return self.logits(images, picked, training)
+
+    def logits(
+        self, images: tf.Tensor, filters: Sequence[Filters], training: bool
+    ) -> tf.Tensor:
+        """Returns the logits of a plain network with the given filters.
+
+        Args:
+            images: float32 [batch, height, width, channels].
+            filters: `(kernel, bias)` per selective layer.
+            training: Whether dropout is on.
+        """
+        of_layer = {
+            id(layer): f
+            for layer, f in zip(self.selective_layers, filters, strict=True)
+        }
+
+        def call(layer: Any, args: tuple, kwargs: dict) -> Any:
+            if isinstance(layer, SelectiveConv2D):
+                return layer.convolve(args[0], of_layer[id(layer)])
+            return layer(*args, **with_training(layer, kwargs, training))
+
+        return self.graph.run(images, call)[self.graph.output]
+
+
+class _Replacement:
+    """Puts a `SelectiveConv2D` in the place of each `Conv2D`."""
+
+    def __init__(
+        self,
+        made: list[SelectiveConv2D],
+        sharing: SharingRule,
+        knowledge_base: Sequence[list[keras.Variable]] | None,
+    ):
+        self._made = made
+        self._sharing = sharing
+        self._knowledge_base = knowledge_base
+
+    def __call__(self, layer: keras.Layer) -> Any:
+        if not is_selective(layer):
+            return layer
+        index = len(self._made)
+        shared = self._sharing.filter_source(
+            index,
+            layer,
+            None
+            if self._knowledge_base is None
+            else self._knowledge_base[index],
+        )
+        self._made.append(SelectiveConv2D(layer, shared))
+        return self._made[-1]
+
+
+def is_selective(layer: Any) -> bool:
+    """Whether a layer of a backbone can take its filters from elsewhere.
+
+    Args:
+        layer: Any layer or operation of a functional model.
+
+    Raises:
+        InputError: If it is a `Conv2D` that does more than convolve, so that
+            putting other filters into it would change what it means.
+    """
+    if not isinstance(layer, keras.layers.Conv2D):
+        return False
+    obstacle = _more_than_filters(layer)
+    if obstacle is not None:
+        raise InputError(
+            f"Convolution '{layer.name}' must be a plain Conv2D to share its "
+            "filters.",
+            received=f"a {type(layer).__name__} with {obstacle}",
+            remedy="Use `keras.layers.Conv2D` without it, or another layer "
+            "type, which is not shared.",
+        )
+    return True
+
+
+def _more_than_filters(layer: keras.layers.Conv2D) -> str | None:
+    """Says what other filters in the layer's place would leave behind."""
+    plain = keras.layers.Conv2D
+    for method in ("call", "convolution_op"):
+        if getattr(type(layer), method) is not getattr(plain, method):
+            return f"its own `{method}`"
+    if layer.kernel_constraint or layer.bias_constraint:
+        return "a constraint"
+    if layer.activity_regularizer:
+        return "an activity regularizer"
+    stateful_activation = not getattr(layer.activation, "built", True)
+    if stateful_activation or len(layer.weights) > 1 + layer.use_bias:
+        return "weights besides kernel and bias"
+    return None
+
+
+def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
+    """Returns the convolutions that can share, in the order of first use.
+
+    Args:
+        model: A functional or Sequential model, built.
+    """
+    return [
+        layer for layer in LayerGraph(model).layers() if is_selective(layer)
+    ]
+
+
+def with_training(layer: Any, kwargs: dict, training: bool) -> dict:
+    """Returns the keyword arguments with `training` set if it is understood.
+
+    Args:
+        layer: The layer to be called.
+        kwargs: Its recorded keyword arguments.
+        training: Whether dropout is on.
+    """
+    return {**kwargs, "training": training} if takes_training(layer) else kwargs

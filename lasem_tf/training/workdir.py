@@ -1,0 +1,219 @@
+"""The folder of one run: who may continue it, and its growing files.
+
+    run.json              where the run came from; its state
+    operative_config.gin  the configuration that began it
+    metrics.csv           accuracy and loss, a row per epoch, task and split
+    configurations.csv    prior and posterior of each configuration
+
+`run.json` makes a folder a workdir. It is written last, so a folder in which a
+run was killed before holds nothing of worth and is begun again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from lasem_tf.checks import InputError, check_one_of
+from lasem_tf.files import write_atomically, write_json
+from lasem_tf.training.bindings import first_difference
+from lasem_tf.training.provenance import describe_run
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks; there nobody is kept out.
+    fcntl = None
+
+COLUMNS = {
+    "metrics.csv": (
+        "global_epoch",
+        "current_task",
+        "epoch",
+        "task",
+        "split",
+        "accuracy",
+        "loss",
+    ),
+    "configurations.csv": (
+        "task",
+        "epoch",
+        "configuration",
+        "prior",
+        "posterior",
+    ),
+}
+STATES = ("running", "interrupted", "complete")
+_RUN, _CONFIG = "run.json", "operative_config.gin"
+
+
+class Workdir:
+    """The folder that holds everything one run writes.
+
+    Args:
+        path: The folder; nothing is read or written before `open`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = pathlib.Path(path)
+
+    def open(self, config_text: str, seed: int) -> Workdir:
+        """Begins a workdir, or makes sure that this run may continue it.
+
+        Args:
+            config_text: Every binding in force, as gin writes them. Where
+                data and results lie (`workdir`, `data_dir`, macro `DATA_DIR`)
+                may differ from the run that is continued.
+            seed: The one seed of the run.
+
+        Returns:
+            This object.
+
+        Raises:
+            InputError: If the folder cannot be written, holds something that
+                is not a run, or holds a run of another configuration.
+        """
+        try:
+            if (self.path / _RUN).exists():
+                self._check_same_run(config_text, seed)
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if not (self.path / _RUN).exists():
+                self._begin(config_text, seed)
+        except OSError as error:
+            raise InputError(
+                "The workdir must be a folder that this user can write to.",
+                received=f"'{self.path}' ({error.strerror})",
+                remedy="Choose another one with `--workdir`.",
+            ) from error
+        return self
+
+    @property
+    def state(self) -> str:
+        """One of `STATES`; setting it writes `run.json`."""
+        return self._run()["state"]
+
+    @state.setter
+    def state(self, state: str) -> None:
+        check_one_of("state", state, STATES)
+        write_json(self.path / _RUN, self._run() | {"state": state})
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process from running in the same folder.
+
+        The lock ends with the process, however it ends.
+
+        Raises:
+            InputError: If another process holds the folder.
+        """
+        if fcntl is None:
+            yield
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            # Some network file systems know no locks: better run unguarded.
+            with contextlib.suppress(OSError):
+                self._lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def append(self, name: str, rows: Iterable[Sequence[object]]) -> None:
+        """Adds rows to a CSV file.
+
+        Args:
+            name: A key of `COLUMNS`.
+            rows: One value per column each.
+        """
+        with (self.path / name).open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+
+    def csv_bytes(self) -> dict[str, int]:
+        """Returns the length of each CSV file, once it is safely on disk."""
+        lengths = {}
+        for name in COLUMNS:
+            with (self.path / name).open("rb+") as file:
+                os.fsync(file.fileno())
+                lengths[name] = file.seek(0, os.SEEK_END)
+        return lengths
+
+    def rewind(self, csv_bytes: Mapping[str, int]) -> None:
+        """Cuts off what was written to the CSV files after a checkpoint.
+
+        Args:
+            csv_bytes: What `csv_bytes` said at that moment; a file that it
+                does not name is begun anew, with its header.
+
+        Raises:
+            InputError: If a file holds less than it held then.
+        """
+        for name, columns in COLUMNS.items():
+            path, length = self.path / name, csv_bytes.get(name, 0)
+            found = path.stat().st_size if path.exists() else 0
+            if found < length:
+                raise InputError(
+                    f"'{path}' must hold the {length} bytes that the last "
+                    "checkpoint of this run counted.",
+                    received=f"{found} bytes",
+                    remedy="Put the file back, or begin another workdir.",
+                )
+            path.touch()
+            os.truncate(path, length)
+            if not length:
+                self.append(name, [columns])
+
+    def _run(self) -> dict[str, object]:
+        return json.loads((self.path / _RUN).read_text("utf-8"))
+
+    def _begin(self, config_text: str, seed: int) -> None:
+        ours = (_CONFIG, f".{_CONFIG}.partial", f".{_RUN}.partial")
+        others = {p.name for p in self.path.iterdir()} - set(ours)
+        if others:
+            raise InputError(
+                "The workdir must be a new or empty folder, or one that a run "
+                "of this program began.",
+                received=f"'{self.path}', which holds '{min(others)}'",
+                remedy="Choose another one with `--workdir`.",
+            )
+        write_atomically(self.path / _CONFIG, config_text)
+        content = describe_run(seed) | {"state": "running"}
+        write_json(self.path / _RUN, content)
+
+    def _check_same_run(self, config_text: str, seed: int) -> None:
+        try:
+            begun_with = (self.path / _CONFIG).read_text("utf-8")
+            begun_seed = self._run()["seed"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"A workdir must hold a readable '{_RUN}' and '{_CONFIG}'.",
+                received=f"'{self.path}' ({error})",
+                remedy="Choose another one with `--workdir`.",
+            ) from error
+        difference = first_difference(
+            f"seed = {begun_seed}\n{begun_with}",
+            f"seed = {seed}\n{config_text}",
+        )
+        if difference:
+            name, before, now = difference
+            raise InputError(
+                "A workdir can be continued with the configuration that began "
+                f"it only: '{self.path}' was begun with `{name} = {before}`.",
+                received=f"{name} = {now}",
+                remedy="Choose another `--workdir`, or the earlier value.",
+            )
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                "Only one process at a time may run in a workdir.",
+                received=f"'{self.path}', where another one is running",
+                remedy="Wait for it, or choose another `--workdir`.",
+            ) from error

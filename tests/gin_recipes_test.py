@@ -1,0 +1,172 @@
+"""The recipes in gin/: what they say is what the paper says, and they run."""
+
+import json
+
+import pytest
+
+import lasem_tf
+from lasem_tf import configuration, experiment
+from lasem_tf.recipes import GIN_FOLDER
+
+ALL_FILES = sorted(GIN_FOLDER.rglob("*.gin"))
+RECIPES = sorted(GIN_FOLDER.glob("*.gin"))
+METHODS = sorted((GIN_FOLDER / "methods").glob("*.gin"))
+CIFAR = ("hps", "tf", "dfcnn")
+SYNTHETIC = GIN_FOLDER / "datasets" / "synthetic.gin"
+
+
+def _name(path):
+    return str(path.relative_to(GIN_FOLDER))
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """Takes the place of data and run; holds what would have been run."""
+    started = []
+
+    def run(method, stream, **settings):
+        started.append({"method": method, "stream": stream, **settings})
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiment, "run", run)
+    monkeypatch.setattr(experiment, "_print_results", lambda workdir: None)
+    return started
+
+
+def _on_made_images(files):
+    # The images do not matter here, and the real ones may not be there.
+    configuration.train([*files, SYNTHETIC], ["NUM_TASKS=1"])
+
+
+def test_there_are_recipes():
+    assert {_name(path) for path in ALL_FILES} >= {
+        "quickstart.gin",
+        "hps_cifar.gin",
+        "tf_cifar.gin",
+        "dfcnn_cifar.gin",
+        "methods/lasem.gin",
+        "methods/static.gin",
+        "methods/lasem_fixed_posterior.gin",
+        "methods/lasem_grouped.gin",
+        "datasets/cifar100.gin",
+        "datasets/digits.gin",
+        "datasets/synthetic.gin",
+    }
+    assert not list(GIN_FOLDER.rglob("*.py"))  # It would shadow gin-config.
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=_name)
+def test_a_header_says_where_it_comes_from(path):
+    lines = path.read_text("utf-8").splitlines()
+    header = "\n".join(
+        line for line in lines[: lines.index("")] if line.startswith("#")
+    )
+    assert "Source:" in header or "Not from the paper" in header
+    if path in RECIPES:
+        assert "What to expect:" in header
+        assert f"bin/train --gin_file=gin/{path.name}" in header
+        assert "NUM_EPOCHS, NUM_TASKS, BATCH_SIZE, LEARNING_RATE" in header
+    if path in METHODS:
+        assert f"--gin_file=gin/methods/{path.name}" in header
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=_name)
+def test_every_recipe_builds(started, path):
+    _on_made_images([path])
+    (run,) = started
+    assert isinstance(run["method"], lasem_tf.Lasem)
+    assert run["batch_size"] == 10
+
+
+@pytest.mark.parametrize("path", METHODS, ids=_name)
+def test_every_method_goes_on_top_of_a_recipe(started, path):
+    _on_made_images([GIN_FOLDER / "hps_cifar.gin", path])
+    (run,) = started
+    expected = {
+        "lasem.gin": lasem_tf.Lasem,
+        "lasem_grouped.gin": lasem_tf.Lasem,
+        "static.gin": lasem_tf.Static,
+        "lasem_fixed_posterior.gin": lasem_tf.FixedPosterior,
+    }[path.name]
+    assert type(run["method"]) is expected
+    # Nothing else changes.
+    assert (run["num_epochs"], run["method"].learner) == (2000, "hps")
+
+
+def test_methods_say_what_their_headers_say(started):
+    recipe = GIN_FOLDER / "hps_cifar.gin"
+    for path in METHODS:
+        _on_made_images([recipe, path])
+    methods = dict(
+        zip(
+            [path.stem for path in METHODS],
+            [run["method"] for run in started],
+            strict=True,
+        )
+    )
+    assert methods["static"].configuration == "all"
+    assert methods["lasem"].likelihood == "joint"
+    assert methods["lasem"].prior == "counts"
+    assert methods["lasem"].layer_groups is None
+    assert methods["lasem_grouped"].layer_groups == ((1, 2), (3, 4))
+    assert methods["lasem_fixed_posterior"].configuration == "alternating"
+    assert methods["lasem_fixed_posterior"].probability == 0.9
+
+
+@pytest.mark.parametrize("learner", CIFAR)
+def test_cifar_recipes_train_as_the_paper_does(started, learner):
+    _on_made_images([GIN_FOLDER / f"{learner}_cifar.gin"])
+    (run,) = started
+    method = run["method"]
+    assert (run["num_epochs"], run["batch_size"]) == (2000, 10)
+    assert run["evaluate_all_every"] == 0
+    assert method.learner == learner
+    assert method.learning_rate_decay == 1 / 4000
+    optimizer = method.optimizer()
+    assert isinstance(optimizer, lasem_tf.methods.RMSprop)
+    assert float(optimizer.learning_rate) == pytest.approx(1e-4)
+    assert (optimizer.rho, optimizer.epsilon) == (0.9, 1e-10)
+    model = method.backbone((32, 32, 3))
+    convolutions = [x for x in model.layers if hasattr(x, "kernel_size")]
+    assert [c.filters for c in convolutions] == [32, 32, 64, 64]
+
+
+def test_the_cifar_stream_is_that_of_the_paper():
+    configuration.parse([GIN_FOLDER / "hps_cifar.gin"])
+    text = configuration.gin.config_str()
+    assert "NUM_TASKS = 10" in text
+    assert "run_experiment.stream = @data.cifar100" in text
+    assert "cifar100.classes_per_task = 10" in text
+    assert "cifar100.train_fraction = 0.04" in text
+    assert f"cifar100.validation_fraction = {1 / 6}" in text
+
+
+def test_base_learners_are_sized_as_in_the_authors_tables(started):
+    for learner in CIFAR:
+        _on_made_images([GIN_FOLDER / f"{learner}_cifar.gin"])
+    _, tensor_factorization, deconvolution = [
+        run["method"].sharing for run in started
+    ]
+    assert tensor_factorization.orthogonality_weight == 0.1
+    assert deconvolution.base_channels == (16, 24, 32, 36)
+    assert deconvolution.deconv_channels == (24, 48, 64, 72)
+
+
+@pytest.mark.parametrize("learner", CIFAR)
+def test_cifar_recipes_take_their_first_steps(tmp_path, learner):
+    files = [
+        GIN_FOLDER / f"{learner}_cifar.gin",
+        GIN_FOLDER / "methods" / "static.gin",
+        SYNTHETIC,
+    ]
+    params = [
+        "NUM_EPOCHS=1",
+        "NUM_TASKS=1",
+        "synthetic.num_train_first=20",
+        "synthetic.num_test=20",
+    ]
+    configuration.train(files, params, workdir=tmp_path / "new")
+    summary = json.loads((tmp_path / "new" / "summary.json").read_text())
+    assert summary["learner"] == learner
+    assert summary["selected_configurations"] == ["SSSS"]

@@ -1,0 +1,315 @@
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lasem_tf.checks import InputError
+from lasem_tf.layers import (
+    DeconvFactorization,
+    HardParameterSharing,
+    TensorFactorization,
+)
+from lasem_tf.methods import Lasem, RMSprop
+from tests.methods import tiny
+from tests.methods.naive_reference import Reference
+
+RULES = {
+    "hps": HardParameterSharing,
+    "tf": TensorFactorization,
+    "dfcnn": DeconvFactorization,
+}
+LEARNING_RATE = 0.02
+
+
+def begun(learner="hps", **kwargs):
+    task = tiny.task()
+    method = Lasem(
+        kwargs.pop("backbone", tiny.backbone),
+        RULES[learner](),
+        optimizer=functools.partial(RMSprop, learning_rate=LEARNING_RATE),
+        head=tiny.head,
+        **kwargs,
+    )
+    method.begin_task(task)
+    return method, task
+
+
+def assert_same_weights(method, reference):
+    layers = method._network.selective_layers
+    for layer, expected in zip(layers, reference.layers, strict=True):
+        actual = {
+            "kb": layer.shared.knowledge_base,
+            "mapping": layer.shared.task_mapping,
+            "own": layer.task.task_mapping,
+        }
+        for part, variables in actual.items():
+            for a, b in zip(variables, expected[part], strict=True):
+                np.testing.assert_allclose(a, b, atol=3e-6, err_msg=part)
+    others = method._network.other_weights
+    for a, b in zip(others, reference.others, strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+@pytest.mark.parametrize("learner", RULES)
+@pytest.mark.parametrize("layer_groups", [None, ((1, 3), (2,))])
+@pytest.mark.parametrize("likelihood", ["joint", "mean"])
+def test_every_update_is_that_of_the_naive_reference(
+    learner, layer_groups, likelihood
+):
+    method, task = begun(
+        learner, layer_groups=layer_groups, likelihood=likelihood
+    )
+    reference = Reference(
+        method._network, learner, method._configurations, LEARNING_RATE
+    )
+    start = [v.numpy() for v in reference.variables]
+    posteriors = []
+    for images, labels in tiny.batches(task):
+        posterior = reference.e_step(
+            images.numpy(), labels.numpy(), tiny.POOLS, likelihood
+        )
+        reference.m_step(images.numpy(), labels, tiny.POOLS, posterior)
+        posteriors.append(posterior)
+    result = method.train_epoch(tiny.batches(task), global_epoch=0)
+
+    moved = [
+        np.abs(v - s).max()
+        for v, s in zip(reference.variables, start, strict=True)
+    ]
+    assert min(moved) > 1e-4, "the comparison would not see a missing update"
+    np.testing.assert_allclose(
+        result.posterior, np.mean(posteriors, axis=0), rtol=2e-4
+    )
+    np.testing.assert_allclose(result.prior, reference.prior("counts"), 1e-6)
+    assert_same_weights(method, reference)
+
+
+def test_average_prior_and_two_m_steps_are_those_of_the_reference():
+    method, task = begun("dfcnn", prior="average", num_m_steps=2)
+    reference = Reference(
+        method._network, "dfcnn", method._configurations, LEARNING_RATE
+    )
+    for images, labels in tiny.batches(task):
+        posterior = reference.e_step(
+            images.numpy(), labels.numpy(), tiny.POOLS, prior="average"
+        )
+        for _ in range(2):
+            reference.m_step(images.numpy(), labels, tiny.POOLS, posterior)
+    result = method.train_epoch(tiny.batches(task), global_epoch=0)
+    np.testing.assert_allclose(result.prior, reference.prior("average"), 1e-4)
+    assert_same_weights(method, reference)
+
+
+def test_compiled_epoch_is_the_eager_one():
+    compiled, task = begun("tf")
+    eager, _ = begun("tf")
+    first = compiled.train_epoch(tiny.batches(task), 0)
+    batches = tiny.batches(task)
+    tf.config.run_functions_eagerly(True)
+    try:
+        second = eager.train_epoch(batches, 0)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    np.testing.assert_allclose(first.posterior, second.posterior, rtol=1e-4)
+    for a, b in zip(
+        compiled._network.weights, eager._network.weights, strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_e_step_sees_no_dropout_and_m_step_does():
+    method, task = begun(backbone=functools.partial(tiny.backbone, dropout=0.5))
+    reference = Reference(
+        method._network, "hps", method._configurations, LEARNING_RATE
+    )
+    images, labels = next(iter(tiny.batches(task)))
+    posterior = reference.e_step(images.numpy(), labels.numpy(), tiny.POOLS)
+    truth = reference.probabilities_of_truth(
+        images.numpy(), labels.numpy(), tiny.POOLS
+    )
+    loss_without_dropout = posterior @ -np.log(truth).mean(axis=1)
+    result = method.train_epoch(
+        tf.data.Dataset.from_tensors((images, labels)), 0
+    )
+    np.testing.assert_allclose(result.posterior, posterior, rtol=1e-4)
+    assert abs(result.loss - loss_without_dropout) > 1e-2
+
+
+def test_dropout_is_a_function_of_seed_and_epoch():
+    backbone = functools.partial(tiny.backbone, dropout=0.5)
+    losses = []
+    for epoch in (0, 0, 1):
+        method, task = begun(backbone=backbone)
+        losses.append(method.train_epoch(tiny.batches(task), epoch).loss)
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_learning_rate_decays_with_the_global_epoch():
+    method, task = begun(learning_rate_decay=0.5)
+    result = method.train_epoch(tiny.batches(task), global_epoch=4)
+    assert result.learning_rate == pytest.approx(LEARNING_RATE / 3)
+    assert float(method._optimizer.learning_rate) == pytest.approx(
+        LEARNING_RATE / 3
+    )
+
+
+def test_selects_what_was_most_often_the_most_probable():
+    method, _ = begun()
+    names = [str(c) for c in method._configurations]
+    counts = np.zeros(8, np.float32)
+    counts[names.index("TST")] = 5
+    method._evidence.assign(counts)
+    method.end_task()
+    assert method.selection(0) == "TST"
+
+
+def test_a_tie_goes_to_more_sharing():
+    method, _ = begun()
+    names = [str(c) for c in method._configurations]
+    counts = np.zeros(8, np.float32)
+    counts[[names.index("TTS"), names.index("SST")]] = 2
+    method._evidence.assign(counts)
+    assert str(method._selected_configuration()) == "SST"
+
+
+@pytest.mark.parametrize("learner", RULES)
+def test_end_of_task_rolls_back_what_is_not_shared_and_keeps_the_rest(learner):
+    method, task = begun(learner, candidates=["STS", "TTT"])
+    before = [
+        [v.numpy() for v in variables] for variables in method._knowledge_base
+    ]
+    method.train_epoch(tiny.batches(task), 0)
+    names = [str(c) for c in method._configurations]
+    method._evidence.assign(tf.one_hot(names.index("STS"), 2))
+    trained = [
+        [v.numpy() for v in variables] for variables in method._knowledge_base
+    ]
+    method.end_task()
+    for layer, shared in enumerate((True, False, True)):
+        expected = trained[layer] if shared else before[layer]
+        for variable, value in zip(
+            method._knowledge_base[layer], expected, strict=True
+        ):
+            np.testing.assert_array_equal(variable, value)
+        if shared:
+            moved = np.abs(trained[layer][0] - before[layer][0]).max()
+            assert moved > 1e-4
+
+
+@pytest.mark.parametrize("learner", RULES)
+def test_storage_per_task_is_that_of_the_selected_sources(learner):
+    method, task = begun(learner)
+    layers = list(method._network.selective_layers)
+    others = sum(np.prod(v.shape) for v in method._network.other_weights)
+    shared = sum(
+        np.prod(v.shape) for la in layers for v in la.shared.knowledge_base
+    )
+    mappings = sum(np.prod(v.shape) for v in layers[0].shared.task_mapping)
+    own = sum(
+        np.prod(v.shape) for la in layers[1:] for v in la.task.task_mapping
+    )
+    names = [str(c) for c in method._configurations]
+    method._evidence.assign(tf.one_hot(names.index("STT"), 8))
+    method.end_task()
+    assert method.num_parameters == shared + mappings + own + others
+
+
+def test_a_later_task_moves_shared_filters_of_an_earlier_one_only():
+    method, task = begun(candidates=["SST"])
+    method.train_epoch(tiny.batches(task), 0)
+    method.end_task()
+    images, _ = next(iter(tiny.batches(task)))
+    before = method.task_model(0)
+    own = [v.numpy() for v in method.parameters(0).own_weights]
+    second = tiny.task("second", seed=1, num_classes=4)
+    method.begin_task(second)
+    method.train_epoch(tiny.batches(second), 1)
+    after = method.task_model(0)
+    for variable, value in zip(
+        method.parameters(0).own_weights, own, strict=True
+    ):
+        np.testing.assert_array_equal(variable, value)
+    changed = np.abs(before(images) - after(images)).max()
+    assert changed > 1e-4
+
+
+def test_task_model_and_predictor_are_the_network_under_its_mask():
+    method, task = begun("dfcnn")
+    method.train_epoch(tiny.batches(task), 0)
+    images, _ = next(iter(tiny.batches(task)))
+    mask = tf.constant(method._selected_configuration().shared)
+    expected = method._network(images, mask)
+    np.testing.assert_allclose(
+        method.task_model(0)(images), expected, atol=1e-5
+    )
+    np.testing.assert_allclose(method.predictor(0)(images), expected, atol=1e-5)
+    method.end_task()
+    np.testing.assert_allclose(method.predictor(0)(images), expected, atol=1e-5)
+    types = {type(layer).__module__ for layer in method.task_model(0).layers}
+    assert all(module.startswith("keras.") for module in types)
+
+
+def test_a_task_is_traced_once_whatever_the_number_of_epochs():
+    method, task = begun()
+    for epoch in range(3):
+        method.train_epoch(tiny.batches(task), epoch)
+    assert method._compiled_epoch.experimental_get_tracing_count() == 1
+
+
+def test_a_selective_network_of_a_finished_task_is_forgotten():
+    import gc
+    import weakref
+
+    method, task = begun()
+    method.train_epoch(tiny.batches(task), 0)
+    names = [str(c) for c in method._configurations]
+    method._evidence.assign(tf.one_hot(names.index("SSS"), 8))
+    unused = [
+        weakref.ref(la.task.kernel) for la in method._network.selective_layers
+    ]
+    method.end_task()
+    gc.collect()
+    assert [ref() for ref in unused] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"likelihood": "max"}, "`likelihood` must be one of 'joint', 'mean'"),
+        ({"prior": "flat"}, "`prior` must be one of 'counts', 'average'"),
+        ({"num_m_steps": 0}, "`num_m_steps` must be a number not below 1"),
+        ({"candidates": "TS"}, "one letter per convolutional layer, here 3"),
+        ({"candidates": "TSX"}, "letters S .shared. and T .task-specific."),
+        ({"layer_groups": ((1, 2),)}, "each of the layers 1 to 3 exactly once"),
+    ],
+)
+def test_refuses(arguments, message):
+    with pytest.raises(InputError, match=message):
+        begun(**arguments)
+
+
+def test_refuses_a_backbone_without_a_feature_vector():
+    def maps_only(image_shape):
+        images = keras.Input(image_shape)
+        return keras.Model(images, keras.layers.Conv2D(2, 3)(images))
+
+    with pytest.raises(InputError, match="one vector of features per image"):
+        begun(backbone=maps_only)
+
+
+def test_refuses_a_task_that_has_not_begun():
+    method, _ = begun()
+    with pytest.raises(InputError, match="task_index=3 after 0 finished"):
+        method.parameters(3)
+
+
+def test_loss_falls_below_half_in_sixty_steps():
+    """Twelve random images can be memorised, if the gradients are right."""
+    method, task = begun()
+    losses = [
+        method.train_epoch(tiny.batches(task), epoch).loss
+        for epoch in range(20)
+    ]
+    assert losses[-1] < 0.5 * losses[0]

@@ -1,0 +1,162 @@
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lasem_tf.checks import InputError
+from lasem_tf.layers import (
+    DeconvFactorization,
+    HardParameterSharing,
+    TensorFactorization,
+)
+from lasem_tf.methods import FixedPosterior, Lasem, RMSprop, Static
+from tests.methods import tiny
+from tests.methods.naive_reference import Reference
+
+LEARNING_RATE = 0.02
+
+
+def begun(method_class, sharing=None, **kwargs):
+    method = method_class(
+        tiny.backbone,
+        sharing or HardParameterSharing(),
+        optimizer=functools.partial(RMSprop, learning_rate=LEARNING_RATE),
+        head=tiny.head,
+        **kwargs,
+    )
+    method.begin_task(tiny.task())
+    return method
+
+
+def trained(method, num_epochs=2):
+    for epoch in range(num_epochs):
+        method.train_epoch(tiny.batches(tiny.task()), epoch)
+    return method
+
+
+def test_static_is_one_plain_network():
+    method = begun(Static, configuration="TST")
+    reference = Reference(
+        method._network, "hps", method._configurations, LEARNING_RATE
+    )
+    batches = tiny.batches(tiny.task())
+    for images, labels in batches:
+        reference.m_step(images.numpy(), labels, tiny.POOLS, [1.0])
+    method.train_epoch(batches, 0)
+    others = method._network.other_weights
+    for a, b in zip(others, reference.others, strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+    for layer, expected, shared in zip(
+        method._network.selective_layers,
+        reference.layers,
+        (False, True, False),
+        strict=True,
+    ):
+        source = layer.shared if shared else layer.task
+        values = expected["kb"] if shared else expected["own"]
+        for a, b in zip(source.weights, values, strict=True):
+            np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+def test_lasem_with_all_mass_on_one_configuration_is_static_training():
+    static = trained(begun(Static, configuration="TST"))
+    fixed = trained(begun(FixedPosterior, configuration="TST", probability=1))
+    for a, b in zip(
+        static.task_model(0).weights, fixed.task_model(0).weights, strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_fixed_posterior_spreads_the_rest_evenly():
+    method = begun(FixedPosterior, configuration="STS", probability=0.65)
+    result = method.train_epoch(tiny.batches(tiny.task()), 0)
+    expected = [
+        0.65 if str(c) == "STS" else 0.05 for c in result.configurations
+    ]
+    np.testing.assert_allclose(result.posterior, expected, rtol=1e-5)
+    method.end_task()
+    assert method.selection(0) == "STS"
+
+
+def test_static_trains_only_what_its_configuration_uses():
+    method = begun(Static, configuration="SST")
+    used = {id(v) for v in method._weights}
+    layers = method._network.selective_layers
+    assert id(layers[0].shared.knowledge_base[0]) in used
+    assert id(layers[0].task.kernel) not in used
+    assert id(layers[2].task.kernel) in used
+    assert id(layers[2].shared.knowledge_base[0]) not in used
+
+
+def test_single_task_learning_is_the_same_for_every_base_learner():
+    models = [
+        trained(
+            begun(Static, sharing, configuration="single_task", seed=3)
+        ).task_model(0)
+        for sharing in (
+            HardParameterSharing(),
+            TensorFactorization(),
+            DeconvFactorization(),
+        )
+    ]
+    for other in models[1:]:
+        for a, b in zip(models[0].weights, other.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_single_task_learning_leaves_the_knowledge_base_alone():
+    method = begun(Static, configuration="single_task")
+    before = [v.numpy() for vs in method._knowledge_base for v in vs]
+    trained(method).end_task()
+    after = [v.numpy() for vs in method._knowledge_base for v in vs]
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_static_shares_everything_unless_told_otherwise():
+    method = begun(Static)
+    method.end_task()
+    assert method.selection(0) == "SSS"
+
+
+def test_hyperparameters_name_every_argument():
+    method = begun(Static, configuration="TST", seed=4)
+    assert method.hyperparameters["configuration"] == "'TST'"
+    assert method.hyperparameters["seed"] == "4"
+    assert "learning_rate=0.02" in method.hyperparameters["optimizer"].replace(
+        "'learning_rate': '0.02'", "learning_rate=0.02"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"configuration": "TS"}, "one letter per convolutional layer, here 3"),
+        ({"configuration": "most"}, "must be written with the letters S"),
+        ({"configuration": "top_4"}, "must share between 1 and 3 layers"),
+        ({"probability": 1.5}, "`probability` must lie between 0 and 1"),
+        (
+            {"configuration": "STS", "layer_groups": ((1, 2), (3,))},
+            "`configuration` must be one of the candidates",
+        ),
+    ],
+)
+def test_fixed_posterior_refuses(arguments, message):
+    with pytest.raises(InputError, match=message):
+        begun(FixedPosterior, **arguments)
+
+
+def test_lasem_accepts_one_candidate_as_static_does():
+    lasem = trained(begun(Lasem, candidates=["TST"]))
+    static = trained(begun(Static, configuration="TST"))
+    for a, b in zip(
+        lasem.task_model(0).weights, static.task_model(0).weights, strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_posterior_of_static_is_certain():
+    result = begun(Static).train_epoch(tiny.batches(tiny.task()), 0)
+    np.testing.assert_array_equal(result.posterior, [1.0])
+    assert float(tf.reduce_sum(result.prior)) == 1.0

@@ -1,0 +1,82 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lasem_tf.checks import InputError
+from lasem_tf.tasks import Task, TaskStream
+
+
+def task(name, num_classes=3, num_train=7, shape=(4, 5, 2)):
+    data = tf.data.Dataset.from_tensor_slices(
+        (np.zeros((num_train, *shape), np.uint8), np.zeros(num_train, np.int32))
+    )
+    return Task(
+        name=name,
+        class_names=tuple("abcdef"[:num_classes]),
+        train=data,
+        validation=data.take(1),
+        test=data.take(2),
+        preprocess=keras.layers.Rescaling(1.0),
+    )
+
+
+def stream(*names):
+    return TaskStream("letters", tuple(task(name) for name in names), seed=5)
+
+
+def test_a_task_knows_its_sizes():
+    of = task("a", num_classes=4, num_train=9, shape=(6, 5, 1))
+    assert (of.num_classes, of.num_train, of.image_shape) == (4, 9, (6, 5, 1))
+    assert all(isinstance(size, int) for size in of.image_shape)
+
+
+def test_a_stream_is_a_sequence_of_its_tasks():
+    of = stream("a", "b", "c")
+    assert len(of) == 3
+    assert [t.name for t in of] == ["a", "b", "c"]
+    assert of[1].name == "b"
+    assert of[-1].name == "c"
+    assert of.index(of[2]) == 2
+
+
+def test_first_cuts_and_keeps_the_rest_of_the_description():
+    of = stream("a", "b", "c")
+    cut = of.first(2)
+    assert cut.tasks == of.tasks[:2]
+    assert (cut.name, cut.seed) == ("letters", 5)
+    assert of.first(None) is of
+    assert of.first(3).tasks == of.tasks
+
+
+@pytest.mark.parametrize("num_tasks", [0, -1, 4, 1.5, "2"])
+def test_first_refuses(num_tasks):
+    with pytest.raises(InputError) as caught:
+        stream("a", "b", "c").first(num_tasks)
+    assert str(caught.value) == (
+        "`num_tasks` must lie between 1 and 3, the number of tasks of "
+        f"'letters'. Received: num_tasks={num_tasks!r}. "
+        "Leave it out to learn every task."
+    )
+
+
+def test_refuses_a_stream_without_tasks():
+    with pytest.raises(InputError, match="at least one task. Received: 0"):
+        TaskStream("empty", ())
+
+
+def test_refuses_two_tasks_of_one_name():
+    with pytest.raises(
+        InputError, match=r"different names. Received: names=\['a', 'b', 'a'\]"
+    ):
+        stream("a", "b", "a")
+
+
+def test_tasks_and_streams_do_not_change():
+    of = stream("a")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        of.seed = 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        of[0].name = "b"
