@@ -30,6 +30,9 @@ setuptools.setup(
         "numpy>=2.0,<3",
         "pandas>=2.2,<4",
         "pillow>=10.1",
+        # Not ours: TensorFlow and tensorflow-metadata agree on little else
+        # there, and older releases of pip take an hour to find out.
+        "protobuf>=6.31.1,<=6.32; python_version < '3.11'",
         "scikit-learn>=1.5,<2",
         "scipy>=1.13,<2",
         "tensorboard>=2.20,<3",

@@ -7,9 +7,9 @@ from lasem_tf.seeding import derive_seed, numpy_generator
 
 def test_seeds_are_the_same_on_every_machine():
     """From `sha256("0/data_order/1/2")`, first 31 bits, and two more."""
-    assert derive_seed(0, "data_order", 1, 2) == 1137889926
-    assert derive_seed(7) == 2031268331
-    assert derive_seed(7, "dropout") == 1
+    assert derive_seed(0, "data_order", 1, 2) == 1727975857
+    assert derive_seed(7) == 1015100621
+    assert derive_seed(7, "dropout") == 796807280
 
 
 def test_names_and_roots_tell_streams_apart():

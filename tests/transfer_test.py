@@ -13,10 +13,9 @@ from lasem_tf.transfer import (
     more_sharing_first,
 )
 
-hypothesis.settings.register_profile(
-    "repeatable", derandomize=True, deadline=None
+repeatable = hypothesis.settings(
+    max_examples=40, derandomize=True, deadline=None
 )
-hypothesis.settings.load_profile("repeatable")
 
 
 def parse(text, num_layers):
@@ -27,6 +26,7 @@ def names(configurations):
     return [str(c) for c in configurations]
 
 
+@repeatable
 @hypothesis.given(st.lists(st.booleans(), min_size=1, max_size=12))
 def test_letters_read_back_input_side_first(flags):
     text = "".join("S" if flag else "T" for flag in flags)
@@ -110,6 +110,7 @@ def partitions(draw):
     return num_layers, blocks
 
 
+@repeatable
 @hypothesis.given(partitions())
 def test_groups_hold_every_configuration_that_is_constant_inside_them(case):
     num_layers, blocks = case

@@ -10,7 +10,7 @@ from lasem_tf.checks import InputError, check_at_least
 from lasem_tf.data.in_memory import Examples, in_memory_task
 from lasem_tf.data.preprocessing import standardisation
 from lasem_tf.seeding import numpy_generator
-from lasem_tf.tasks import TaskStream
+from lasem_tf.tasks import Task, TaskStream
 from lasem_tf.transfer import TransferConfiguration
 
 _GREY = 128
@@ -122,23 +122,7 @@ def synthetic(
     tasks = []
     for index in range(num_tasks):
         counts["train"] = num_train if index else num_train_first
-        splits = {
-            split: _make_examples(
-                recipe,
-                worlds[: index + 1],
-                count,
-                numpy_generator(seed, "synthetic", "images", index, split),
-            )
-            for split, count in counts.items()
-        }
-        tasks.append(
-            in_memory_task(
-                f"synthetic_{index:02d}",
-                tuple(f"class_{label}" for label in range(num_classes)),
-                preprocess=standardisation(splits["train"][0]),
-                **splits,
-            )
-        )
+        tasks.append(_make_task(recipe, worlds[: index + 1], counts, seed))
     return TaskStream(name="synthetic", tasks=tuple(tasks), seed=seed)
 
 
@@ -169,6 +153,28 @@ def _check_numbers(
             received=f"num_classes={recipe.num_classes}",
             remedy="Raise `num_parts`.",
         )
+
+
+def _make_task(
+    recipe: _Recipe, worlds: list[_World], counts: dict[str, int], seed: int
+) -> Task:
+    """Returns the task of the last world; the others make its decoys."""
+    index = len(worlds) - 1
+    splits = {
+        split: _make_examples(
+            recipe,
+            worlds,
+            count,
+            numpy_generator(seed, "synthetic", "images", index, split),
+        )
+        for split, count in counts.items()
+    }
+    return in_memory_task(
+        f"synthetic_{index:02d}",
+        tuple(f"class_{label}" for label in range(recipe.num_classes)),
+        preprocess=standardisation(splits["train"][0]),
+        **splits,
+    )
 
 
 def _make_world(recipe: _Recipe, seed: int, task_index: int) -> _World:

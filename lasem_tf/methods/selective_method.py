@@ -313,7 +313,10 @@ class _Variables(tf.Module):
 
     def __init__(self, variables: Sequence[keras.Variable | tf.Variable]):
         super().__init__()
-        self.items = [getattr(v, "value", v) for v in variables]
+        # `value` of a tf.Variable is a method, of a Keras one the tf.Variable.
+        self.items = [
+            v.value if isinstance(v, keras.Variable) else v for v in variables
+        ]
 
 
 def _put(parameters: TaskParameters, model: keras.Model) -> None:

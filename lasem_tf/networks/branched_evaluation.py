@@ -131,12 +131,16 @@ class BranchedEvaluation:
         """Extends each row by the choices that the candidates make here."""
         layers = tuple(sorted({*inputs.layers, index}))
         position = layers.index(index)
+        wanted = self._rows(layers)
         outputs, rows = [], []
         for choice, slot in ((True, filters.shared), (False, filters.task)):
-            chosen = [r for r in self._rows(layers) if r[position] is choice]
+            chosen = [row for row in wanted if row[position] is choice]
             if chosen:
-                source = _row_sources(inputs, layers, chosen)
-                taken = _take_rows(inputs, source, batch)
+                # In the order of the inputs: most often nothing is copied.
+                sources, chosen = zip(
+                    *sorted(zip(_row_sources(inputs, layers, chosen), chosen))
+                )
+                taken = _take_rows(inputs, list(sources), batch)
                 outputs.append(layer.convolve(taken, slot))
                 rows += chosen
         return Branches(_concatenate(outputs), layers, tuple(rows))

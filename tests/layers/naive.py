@@ -21,7 +21,9 @@ def convolution(inputs, kernel, strides, padding, dilation=(1, 1), groups=1):
     height, width, group_in, channels_out = kernel.shape
     if padding == "same":
         inputs = padded(inputs, kernel.shape, strides, dilation)
-    reach = [(s - 1) * d + 1 for s, d in zip(kernel.shape, dilation)]
+    reach = [
+        (s - 1) * d + 1 for s, d in zip((height, width), dilation, strict=True)
+    ]
     sizes = [
         (inputs.shape[axis + 1] - reach[axis]) // strides[axis] + 1
         for axis in (0, 1)

@@ -1,0 +1,137 @@
+"""LASEM against static configurations on CIFAR-100, over seeds.
+
+    python benchmarks/cifar_comparison.py --workdir runs/cifar_60 \
+        --json benchmarks/results/cifar_60_epochs.json
+
+Runs `bin/train` once per line of the table and seed, one after another. A
+run that was interrupted is continued and a complete one is not repeated, so
+the same command takes a long comparison up where it was left. `--report`
+runs nothing and reports the runs that are complete.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from lasem_tf.files import write_json  # noqa: E402
+
+_STATIC = ["--gin_file=gin/methods/static.gin"]
+_SINGLE_TASK = [*_STATIC, '--gin_param=Static.configuration="single_task"']
+# A base learner fills the shared slot only, which single-task learning does
+# not use: its runs are the same, bit by bit, for all three (see
+# tests/methods/static_test.py), so it runs once.
+LINES = {
+    "single-task (any learner)": [
+        "--gin_file=gin/hps_cifar.gin",
+        *_SINGLE_TASK,
+    ],
+    "HPS, All": ["--gin_file=gin/hps_cifar.gin", *_STATIC],
+    "HPS, LASEM": ["--gin_file=gin/hps_cifar.gin"],
+    "TF, All": ["--gin_file=gin/tf_cifar.gin", *_STATIC],
+    "TF, LASEM": ["--gin_file=gin/tf_cifar.gin"],
+    "DF-CNN, All": ["--gin_file=gin/dfcnn_cifar.gin", *_STATIC],
+    "DF-CNN, LASEM": ["--gin_file=gin/dfcnn_cifar.gin"],
+}
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    if not arguments.report:
+        for seed in arguments.seeds:
+            for line in arguments.lines or LINES:
+                _train(line, seed, arguments)
+    report(arguments)
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Prints the table of the complete runs; writes all they say as JSON."""
+    from lasem_tf.reports.table import comparison_table
+
+    runs = {line: _complete_runs(line, arguments) for line in LINES}
+    runs = {line: found for line, found in runs.items() if found}
+    if not runs:
+        sys.exit(f"No run below {arguments.workdir} is complete yet.")
+    table = comparison_table(
+        {
+            line: [run["summary"] for run in found]
+            for line, found in runs.items()
+        }
+    )
+    print(table)
+    if arguments.json:
+        content = {"machine": _machine(), "runs": runs, "table": table}
+        write_json(arguments.json, content)
+
+
+def _train(line: str, seed: int, arguments: argparse.Namespace) -> None:
+    command = [
+        sys.executable,
+        "bin/train",
+        *LINES[line],
+        f"--gin_param=NUM_EPOCHS={arguments.num_epochs}",
+        f"--gin_param=NUM_TASKS={arguments.num_tasks}",
+        f"--seed={seed}",
+        f"--workdir={_workdir(line, seed, arguments)}",
+    ]
+    print(f"{line}, seed {seed}: {' '.join(command[1:])}", flush=True)
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+
+
+def _complete_runs(line: str, arguments: argparse.Namespace) -> list[dict]:
+    """Returns what the complete runs of one line left, one per seed."""
+    found = []
+    for seed in arguments.seeds:
+        folder = _workdir(line, seed, arguments)
+        path = folder / "run.json"
+        run = json.loads(path.read_text()) if path.is_file() else {}
+        if run.get("state") == "complete":
+            summary = json.loads((folder / "summary.json").read_text())
+            found.append({"summary": summary, "run": run})
+    return found
+
+
+def _workdir(
+    line: str, seed: int, arguments: argparse.Namespace
+) -> pathlib.Path:
+    words = "".join(c if c.isalnum() else " " for c in line.lower()).split()
+    return arguments.workdir.resolve() / f"{'_'.join(words)}_seed{seed}"
+
+
+def _machine() -> dict[str, str]:
+    """Says what the runs were measured on, if they were run here."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [
+            row.partition(":")[2].strip()
+            for row in cpuinfo.read_text().splitlines()
+            if row.startswith("model name")
+        ]
+        model = f"{len(names)} x {names[0]}" if names else model
+    return {"processor": model, "system": platform.platform()}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--workdir", type=pathlib.Path, required=True)
+    parser.add_argument("--json", type=pathlib.Path, help="write the report")
+    parser.add_argument("--num_epochs", type=int, default=60, help="per task")
+    parser.add_argument("--num_tasks", type=int, default=10)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--lines", nargs="+", choices=LINES, help="some only")
+    parser.add_argument("--report", action="store_true", help="run nothing")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""What every method owes the runner, checked over all of them.
+
+To put a new method under the suite add one line to `METHODS`. Tracing is what
+takes time here, so each method lives through one story, told once, and every
+test looks at what was recorded of it.
+"""
+
+import functools
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lasem_tf.export.saved_model import export_task, load_task
+from lasem_tf.layers import (
+    DeconvFactorization,
+    HardParameterSharing,
+    TensorFactorization,
+)
+from lasem_tf.methods import FixedPosterior, Lasem, RMSprop, Static
+from tests.methods import tiny
+
+METHODS = {
+    "lasem": Lasem,
+    "lasem_mean_average": functools.partial(
+        Lasem, likelihood="mean", prior="average"
+    ),
+    "lasem_grouped": functools.partial(Lasem, layer_groups=((1, 3), (2,))),
+    "fixed_posterior": functools.partial(
+        FixedPosterior, configuration="TST", probability=0.8
+    ),
+    "static": functools.partial(Static, configuration="STS"),
+}
+LEARNERS = {
+    "hps": HardParameterSharing,
+    "tf": TensorFactorization,
+    "dfcnn": DeconvFactorization,
+}
+# Every method with one base learner, every base learner with one method.
+GOLDENS = [(m, "dfcnn") for m in METHODS] + [("lasem", "hps"), ("lasem", "tf")]
+TASKS = [tiny.task("first", seed=1), tiny.task("second", 2, num_classes=4)]
+
+
+def made(golden, seed=5):
+    method_name, learner = golden
+    return METHODS[method_name](
+        functools.partial(tiny.backbone, dropout=0.3),
+        LEARNERS[learner](),
+        optimizer=functools.partial(RMSprop, learning_rate=0.05),
+        head=tiny.head,
+        seed=seed,
+    )
+
+
+def train(method, task_index, epoch):
+    batches = tiny.batches(TASKS[task_index])
+    return method.train_epoch(batches, 2 * task_index + epoch)
+
+
+def images_of(task_index):
+    return next(iter(tiny.batches(TASKS[task_index], 12)))[0]
+
+
+def answers(method, task_index):
+    return method.predictor(task_index)(images_of(task_index)).numpy()
+
+
+def values(variables):
+    return [variable.numpy() for variable in variables]
+
+
+def size(variables):
+    return sum(int(np.prod(v.shape)) for v in variables)
+
+
+@pytest.fixture(scope="module", params=GOLDENS, ids="-".join)
+def story(request, tmp_path_factory):
+    """Two tasks of two epochs; stopped in the second and continued anew."""
+    told = types.SimpleNamespace(folder=tmp_path_factory.mktemp("story"))
+    told.method = method = made(request.param)
+    method.begin_task(TASKS[0])
+    told.layers = list(method._network.selective_layers)
+    told.num_other_weights = size(method._network.other_weights)
+    told.first_results = [train(method, 0, epoch) for epoch in range(2)]
+    told.traces = method._compiled_epoch.experimental_get_tracing_count()
+    method.end_task()
+    told.own_weights = values(method.parameters(0).own_weights)
+    told.stored = method.num_parameters
+
+    method.begin_task(TASKS[1])
+    train(method, 1, 0)
+    told.model = method.task_model(0)
+    told.model_answers = told.model(images_of(0)).numpy()
+    told.answers = answers(method, 0)
+    path = str(told.folder / "state")
+    tf.train.Checkpoint(**method.state).write(path)
+    told.continued = made(request.param)
+    told.continued.replay_task(TASKS[0], method.selection(0))
+    told.continued.begin_task(TASKS[1])
+    reader = tf.train.Checkpoint(**told.continued.state)
+    reader.read(path).assert_consumed()
+    told.restored = [
+        (values(module.items), values(told.continued.state[name].items))
+        for name, module in method.state.items()
+    ]
+
+    told.last, told.continued_last = (
+        train(either, 1, 1) for either in (method, told.continued)
+    )
+    method.end_task()
+    told.continued.end_task()
+    return told
+
+
+def test_tasks_may_differ_in_their_number_of_classes(story):
+    assert answers(story.method, 0).shape == (12, 3)
+    assert answers(story.method, 1).shape == (12, 4)
+    assert np.isfinite(answers(story.method, 1)).all()
+
+
+def test_every_value_of_the_state_is_restored(story):
+    for saved, restored in story.restored:
+        for a, b in zip(saved, restored, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_continued_run_is_the_run_left_alone(story):
+    assert story.last.loss == story.continued_last.loss
+    np.testing.assert_array_equal(
+        story.last.posterior, story.continued_last.posterior
+    )
+    for task_index in range(2):
+        np.testing.assert_array_equal(
+            answers(story.method, task_index),
+            answers(story.continued, task_index),
+        )
+        selections = {
+            m.selection(task_index) for m in (story.method, story.continued)
+        }
+        assert len(selections) == 1
+
+
+def test_own_weights_of_an_earlier_task_stay(story):
+    now = values(story.method.parameters(0).own_weights)
+    for a, b in zip(now, story.own_weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_task_model_is_a_copy_that_training_does_not_move(story):
+    np.testing.assert_allclose(story.model_answers, story.answers, atol=1e-5)
+    np.testing.assert_array_equal(
+        story.model(images_of(0)).numpy(), story.model_answers
+    )
+
+
+def test_export_answers_as_the_method_does(story):
+    path = story.folder / "task_01"
+    export_task(story.method.task_model(1), TASKS[1], path)
+    pixels = np.stack([image for image, _ in TASKS[1].test])
+    exported = load_task(path)(pixels)["logits"]
+    np.testing.assert_allclose(exported, answers(story.method, 1), atol=1e-5)
+
+
+def test_results_name_the_candidates_and_sum_to_one(story):
+    for result in story.first_results:
+        num = len(result.configurations)
+        assert result.prior.shape == result.posterior.shape == (num,)
+        assert result.prior.sum() == pytest.approx(1, abs=1e-5)
+        assert result.posterior.sum() == pytest.approx(1, abs=1e-5)
+    names = map(str, story.first_results[0].configurations)
+    assert story.method.selection(0) in names
+
+
+def test_a_task_costs_one_trace(story):
+    assert story.traces == 1
+
+
+def test_storage_is_that_of_one_network_per_task(story):
+    """Appendix F: of each layer's two slots the larger one at most."""
+    bound = story.num_other_weights + sum(
+        max(size(layer.shared.task_mapping), size(layer.task.task_mapping))
+        for layer in story.layers
+    )
+    knowledge_base = sum(size(la.shared.knowledge_base) for la in story.layers)
+    assert 0 < story.stored - knowledge_base <= bound
+
+
+@pytest.mark.parametrize("golden", [("lasem", "hps"), ("static", "tf")])
+def test_a_run_is_a_function_of_its_seed(golden):
+    losses = []
+    for seed in (5, 5, 6):
+        method = made(golden, seed)
+        method.begin_task(TASKS[0])
+        losses.append(train(method, 0, 0).loss)
+    assert losses[0] == losses[1]
+    assert abs(losses[0] - losses[2]) > 1e-4
