@@ -30,18 +30,23 @@ setuptools.setup(
         "numpy>=2.0,<3",
         "pandas>=2.2,<4",
         "pillow>=10.1",
-        # Not ours: TensorFlow and tensorflow-metadata agree on little else
-        # there, and older releases of pip take an hour to find out.
-        "protobuf>=6.31.1,<=6.32; python_version < '3.11'",
         "scikit-learn>=1.5,<2",
         "scipy>=1.13,<2",
         "tensorboard>=2.20,<3",
         "tensorflow>=2.20,<3",
         "tensorflow-datasets>=4.9.9,<5",
         "tqdm>=4.66,<5",
+        # Not ours: TensorFlow Datasets wants it, later releases refuse Python
+        # 3.10, and pip 23.0, which comes with 3.10, takes long to find out.
+        "etils<1.14; python_version < '3.11'",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
-        "test": ["hypothesis>=6.100", "pytest>=8,<10", "ruff>=0.9"],
+        "test": [
+            "hypothesis>=6.100",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.5",
+            "ruff>=0.9",
+        ],
     },
 )

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import gin
+
 from lasem_tf.checks import InputError
 from lasem_tf.evaluation.history import AccuracyHistory
 from lasem_tf.experiment import TOLD_BY_PYTHON, run_experiment

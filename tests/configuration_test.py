@@ -4,10 +4,10 @@ import pathlib
 import sys
 import urllib.error
 
+import gin
 import numpy as np
 import pytest
 
-import gin
 import lasem_tf
 from lasem_tf import command_line, configuration, experiment, recipes
 from lasem_tf.checks import InputError

@@ -259,14 +259,18 @@ class SelectiveMethod(LifelongMethod):
         self, image_shape: tuple[int, int, int], num_classes: int
     ) -> keras.Model:
         backbone = self.backbone(image_shape)
-        if len(backbone.outputs) != 1 or len(backbone.output.shape) != 2:
+        shapes = [tuple(tensor.shape) for tensor in backbone.outputs]
+        one_to_one = len(backbone.inputs) == len(shapes) == 1
+        if not one_to_one or len(shapes[0]) != 2:
             raise InputError(
-                "A backbone must end in one vector of features per image.",
-                received=f"outputs of shape {backbone.output_shape}",
+                "A backbone must take one image and end in one vector of "
+                "features for it.",
+                received=f"{len(backbone.inputs)} inputs, outputs of shape "
+                f"{shapes}",
                 remedy="End it with Flatten or GlobalAveragePooling2D.",
             )
-        logits = self.head(num_classes)(backbone.output)
-        return keras.Model(backbone.inputs, logits, name=backbone.name)
+        logits = self.head(num_classes)(backbone.outputs[0])
+        return keras.Model(backbone.inputs[0], logits, name=backbone.name)
 
     @property
     def state(self) -> dict[str, tf.Module]:

@@ -137,12 +137,11 @@ class BranchedEvaluation:
             chosen = [row for row in wanted if row[position] is choice]
             if chosen:
                 # In the order of the inputs: most often nothing is copied.
-                sources, chosen = zip(
-                    *sorted(zip(_row_sources(inputs, layers, chosen), chosen))
-                )
-                taken = _take_rows(inputs, list(sources), batch)
+                sources = _row_sources(inputs, layers, chosen)
+                ordered = sorted(zip(sources, chosen, strict=True))
+                taken = _take_rows(inputs, [s for s, _ in ordered], batch)
                 outputs.append(layer.convolve(taken, slot))
-                rows += chosen
+                rows += [row for _, row in ordered]
         return Branches(_concatenate(outputs), layers, tuple(rows))
 
     def _call_aligned(

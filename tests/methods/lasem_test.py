@@ -295,7 +295,7 @@ def test_refuses_a_backbone_without_a_feature_vector():
         images = keras.Input(image_shape)
         return keras.Model(images, keras.layers.Conv2D(2, 3)(images))
 
-    with pytest.raises(InputError, match="one vector of features per image"):
+    with pytest.raises(InputError, match="end in one vector of features"):
         begun(backbone=maps_only)
 
 
