@@ -140,14 +140,15 @@ def grouped_configurations(
 
 
 def candidate_configurations(
-    candidates: str | Sequence[str],
+    candidates: str | TransferConfiguration | Sequence,
     num_layers: int,
     layer_groups: Sequence[Sequence[int]] | None = None,
 ) -> tuple[TransferConfiguration, ...]:
     """Returns the candidate set that the user described.
 
     Args:
-        candidates: `"full"`, one configuration, or a list of configurations.
+        candidates: `"full"`, one configuration, or a list of configurations,
+            each in words or as a `TransferConfiguration`.
         num_layers: Number of convolutional layers.
         layer_groups: As in `grouped_configurations`; makes `"full"` mean all
             configurations constant inside each group. `None`: no groups.
@@ -170,7 +171,8 @@ def candidate_configurations(
             received=f"candidates={candidates!r}, layer_groups={layer_groups}",
             remedy="Leave out one of the two.",
         )
-    texts = [candidates] if isinstance(candidates, str) else list(candidates)
+    one = isinstance(candidates, str | TransferConfiguration)
+    texts = [str(c) for c in ([candidates] if one else candidates)]
     if not texts:
         raise InputError(
             "`candidates` must hold at least one configuration.",

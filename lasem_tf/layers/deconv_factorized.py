@@ -54,9 +54,9 @@ class DeconvFactorizedFilters(FilterSource):
             math.ceil(width / _STRIDE),
             base_channels,
         )
-        self.knowledge_base = knowledge_base or [
-            self._weight(base_shape, "base")
-        ]
+        self.knowledge_base = self._take_or_make(
+            knowledge_base, base=(base_shape, "glorot_uniform")
+        )
         self.deconvolution = self._weight(
             (_MAPPING_SIZE, _MAPPING_SIZE, deconv_channels, base_channels),
             "deconvolution",

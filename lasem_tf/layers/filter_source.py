@@ -7,6 +7,9 @@ import abc
 import keras
 import tensorflow as tf
 
+from lasem_tf.checks import InputError
+
+Initializer = keras.Initializer | str
 Filters = tuple[tf.Tensor, tf.Tensor | None]
 
 
@@ -44,6 +47,37 @@ class FilterSource(keras.layers.Layer, abc.ABC):
         """Returns the penalty on this source's parameters, float32 []."""
         return tf.zeros([])
 
+    def _take_or_make(
+        self,
+        knowledge_base: list[keras.Variable] | None,
+        **parts: tuple[tuple[int, ...], Initializer],
+    ) -> list[keras.Variable]:
+        """Returns the knowledge base given, or a new one.
+
+        Args:
+            knowledge_base: Of earlier tasks; `None` makes it.
+            **parts: Shape and initializer of each variable, by name.
+
+        Raises:
+            InputError: If the one given was made for other shapes.
+        """
+        if knowledge_base is None:
+            return [
+                self.add_weight(shape=shape, initializer=initializer, name=name)
+                for name, (shape, initializer) in parts.items()
+            ]
+        expected = [tuple(shape) for shape, _ in parts.values()]
+        received = [tuple(variable.shape) for variable in knowledge_base]
+        if received != expected:
+            raise InputError(
+                f"Layer '{self.name}' of a later task must fit what earlier "
+                f"tasks share, of shapes {received}.",
+                received=f"a layer for shapes {expected}",
+                remedy="Give all tasks images of one number of channels, and "
+                "a backbone of the same layers.",
+            )
+        return knowledge_base
+
 
 class SharingRule(abc.ABC):
     """A base learner: gives the shared slot of a layer its filter source."""
@@ -73,6 +107,28 @@ class SharingRule(abc.ABC):
             knowledge_base: What earlier tasks' sources of this layer hold in
                 common; `None` for the first task, which creates it.
         """
+
+
+class PlainPenalty:
+    """What a convolution's own regularizers ask of plain filters.
+
+    Args:
+        convolution: The backbone's layer; it is not kept.
+    """
+
+    def __init__(self, convolution: keras.layers.Conv2D):
+        self._kernel_regularizer = convolution.kernel_regularizer
+        self._bias_regularizer = convolution.bias_regularizer
+
+    def __call__(self, filters: Filters) -> tf.Tensor:
+        """Returns the penalty on `(kernel, bias)`, float32 []."""
+        kernel, bias = filters
+        penalty = tf.zeros([])
+        if self._kernel_regularizer is not None:
+            penalty += self._kernel_regularizer(kernel)
+        if self._bias_regularizer is not None and bias is not None:
+            penalty += self._bias_regularizer(bias)
+        return penalty
 
 
 def fresh(initializer: keras.Initializer) -> keras.Initializer:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from lasem_tf.layers.filter_source import (
     Filters,
     FilterSource,
+    PlainPenalty,
     SharingRule,
     fresh,
 )
@@ -29,31 +30,28 @@ class HardSharedFilters(FilterSource):
         knowledge_base: list[keras.Variable] | None = None,
     ):
         super().__init__(name=f"{convolution.name}_shared")
-        if knowledge_base is None:
-            knowledge_base = self._new_knowledge_base(convolution)
-        self.knowledge_base = knowledge_base
-
-    def _new_knowledge_base(
-        self, convolution: keras.layers.Conv2D
-    ) -> list[keras.Variable]:
-        kernel = self.add_weight(
-            shape=convolution.kernel.shape,
-            initializer=fresh(convolution.kernel_initializer),
-            name="kernel",
-        )
-        if not convolution.use_bias:
-            return [kernel]
-        bias = self.add_weight(
-            shape=(convolution.filters,),
-            initializer=fresh(convolution.bias_initializer),
-            name="bias",
-        )
-        return [kernel, bias]
+        self._penalty = PlainPenalty(convolution)
+        parts = {
+            "kernel": (
+                convolution.kernel.shape,
+                fresh(convolution.kernel_initializer),
+            )
+        }
+        if convolution.use_bias:
+            parts["bias"] = (
+                convolution.bias.shape,
+                fresh(convolution.bias_initializer),
+            )
+        self.knowledge_base = self._take_or_make(knowledge_base, **parts)
 
     def filters(self) -> Filters:
         """Returns the shared parameters."""
         kernel, *bias = map(tf.convert_to_tensor, self.knowledge_base)
         return kernel, bias[0] if bias else None
+
+    def regularization(self) -> tf.Tensor:
+        """Returns what the backbone's own regularizers ask for, float32 []."""
+        return self._penalty(self.filters())
 
 
 class HardParameterSharing(SharingRule):

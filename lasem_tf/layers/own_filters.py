@@ -5,7 +5,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from lasem_tf.layers.filter_source import Filters, FilterSource
+from lasem_tf.layers.filter_source import (
+    Filters,
+    FilterSource,
+    PlainPenalty,
+)
 
 
 class OwnFilters(FilterSource):
@@ -23,8 +27,7 @@ class OwnFilters(FilterSource):
         super().__init__(name=f"{convolution.name}_own")
         self.kernel = convolution.kernel
         self.bias = convolution.bias if convolution.use_bias else None
-        self._kernel_regularizer = convolution.kernel_regularizer
-        self._bias_regularizer = convolution.bias_regularizer
+        self._penalty = PlainPenalty(convolution)
         self.task_mapping = [
             v for v in (self.kernel, self.bias) if v is not None
         ]
@@ -36,9 +39,4 @@ class OwnFilters(FilterSource):
 
     def regularization(self) -> tf.Tensor:
         """Returns what the backbone's own regularizers ask for, float32 []."""
-        penalty = tf.zeros([])
-        if self._kernel_regularizer is not None:
-            penalty += self._kernel_regularizer(self.kernel)
-        if self._bias_regularizer is not None and self.bias is not None:
-            penalty += self._bias_regularizer(self.bias)
-        return penalty
+        return self._penalty(self.filters())

@@ -37,7 +37,9 @@ class TensorFactorizedFilters(FilterSource):
         super().__init__(name=f"{convolution.name}_shared")
         shape = tuple(convolution.kernel.shape)
         self.orthogonality_weight = orthogonality_weight
-        self.knowledge_base = knowledge_base or [self._weight(shape, "core")]
+        self.knowledge_base = self._take_or_make(
+            knowledge_base, core=(shape, "glorot_uniform")
+        )
         self.factors = [
             self._weight((size, size), f"factor_{mode}")
             for size, mode in zip(shape, "hwio", strict=True)

@@ -41,9 +41,10 @@ class SelectiveNetwork(keras.Model):
     Output shape: float32 [batch, num_classes] logits.
 
     Raises:
-        InputError: If the model has no convolution to share, or one that
-            cannot take its filters from elsewhere; if a mask does not hold
-            one flag per selective layer.
+        InputError: If the model has no convolution to share, one that cannot
+            take its filters from elsewhere, or others than the knowledge base
+            was made for; if a mask does not hold one flag per selective
+            layer.
     """
 
     def __init__(
@@ -54,19 +55,13 @@ class SelectiveNetwork(keras.Model):
     ):
         super().__init__(name=f"selective_{model.name}")
         self.built = True
+        found = convolutions(model)
+        _check_depth(model, len(found), knowledge_base)
         self.selective_layers: list[SelectiveConv2D] = []
         self.graph = LayerGraph(
             model, _Replacement(self.selective_layers, sharing, knowledge_base)
         )
-        if not self.selective_layers:
-            raise InputError(
-                "The backbone needs at least one `keras.layers.Conv2D`.",
-                received=f"layers {[layer.name for layer in model.layers]}",
-                remedy="Only Conv2D layers can share filters.",
-            )
-        convolution_weights = {
-            id(v) for c in convolutions(model) for v in c.weights
-        }
+        convolution_weights = {id(v) for c in found for v in c.weights}
         self.other_weights = [
             w for w in model.weights if id(w) not in convolution_weights
         ]
@@ -218,6 +213,27 @@ class _Replacement:
         )
         self._made.append(SelectiveConv2D(layer, shared))
         return self._made[-1]
+
+
+def _check_depth(
+    model: keras.Model,
+    depth: int,
+    knowledge_base: Sequence[list[keras.Variable]] | None,
+) -> None:
+    """Refuses a model without layers to share, or with other ones."""
+    if not depth:
+        raise InputError(
+            "The backbone needs at least one `keras.layers.Conv2D`.",
+            received=f"layers {[layer.name for layer in model.layers]}",
+            remedy="Only Conv2D layers can share filters.",
+        )
+    if knowledge_base is not None and depth != len(knowledge_base):
+        raise InputError(
+            "A later task's network must have as many convolutions as the "
+            f"first one's, {len(knowledge_base)}.",
+            received=f"{depth} convolutions",
+            remedy="Use a backbone whose depth does not depend on the image.",
+        )
 
 
 def is_selective(layer: Any) -> bool:

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from lasem_tf.checks import InputError
 from lasem_tf.layers import SelectiveConv2D
 from lasem_tf.layers.filter_source import fresh
 from tests.layers import shapes
@@ -93,3 +94,18 @@ def test_fresh_keeps_a_seed_and_a_function_that_the_user_chose():
         return keras.ops.ones(shape, dtype)
 
     assert fresh(ones) is ones
+
+
+@pytest.mark.parametrize("learner", shapes.RULES)
+def test_a_later_task_of_other_shapes_is_refused(learner):
+    def convolution(channels_in):
+        layer = keras.layers.Conv2D(4, 3)
+        layer.build((None, 8, 8, channels_in))
+        return layer
+
+    rule = shapes.RULES[learner]
+    first = rule.filter_source(0, convolution(1))
+    same = rule.filter_source(0, convolution(1), first.knowledge_base)
+    assert same.knowledge_base[0] is first.knowledge_base[0]
+    with pytest.raises(InputError, match="must fit what earlier tasks share"):
+        rule.filter_source(0, convolution(9), first.knowledge_base)

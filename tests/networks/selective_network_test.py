@@ -360,3 +360,19 @@ def test_refuses_a_mask_whose_length_shows_up_only_when_it_runs():
     compiled(IMAGES, tf.constant([True, False, True]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
         compiled(IMAGES, tf.constant([True, False]))
+
+
+def test_a_later_task_of_another_depth_is_refused():
+    def chain(depth):
+        images = keras.Input((6, 6, 2))
+        outputs = images
+        for _ in range(depth):
+            outputs = layers.Conv2D(2, 3, padding="same")(outputs)
+        return keras.Model(images, layers.Flatten()(outputs))
+
+    first = SelectiveNetwork(chain(2), HardParameterSharing())
+    for depth in (1, 3):
+        with pytest.raises(InputError, match="as many convolutions as the"):
+            SelectiveNetwork(
+                chain(depth), HardParameterSharing(), first.knowledge_base
+            )
