@@ -28,7 +28,7 @@ from lasem_tf.reports.progress import ProgressBar
 from lasem_tf.reports.summary import WriteSummary, read_summary
 from lasem_tf.reports.table import results_table
 from lasem_tf.reports.tensorboard import TensorBoard
-from lasem_tf.tasks import TaskStream
+from lasem_tf.tasks import TaskStream, content_digest
 from lasem_tf.training.runner import Runner
 from lasem_tf.training.workdir import Workdir
 
@@ -210,6 +210,7 @@ def describe(
         "name": stream.name,
         "num_tasks": len(stream),
         "seed": stream.seed,
+        "content": content_digest(stream),
     }
     groups = {
         "run": {name: repr(value) for name, value in settings.items()},
@@ -229,13 +230,13 @@ def _removed_if_in_vain(folder: pathlib.Path) -> Iterator[None]:
     """Removes a workdir whose run was refused before it learned anything.
 
     Otherwise the corrected command would find a run of another configuration
-    there.
+    there. A run that learned something has a checkpoint, and stays.
     """
     existed = folder.exists()
     is_ours = not existed or folder.is_dir() and not any(folder.iterdir())
     try:
         yield
-    except InputError:
+    except Exception:
         if is_ours and not (folder / "checkpoints").exists():
             shutil.rmtree(folder, ignore_errors=True)
             if existed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 
 import keras
@@ -112,3 +113,20 @@ class TaskStream(collections.abc.Sequence):
                 remedy="Leave it out to learn every task.",
             )
         return dataclasses.replace(self, tasks=self.tasks[:num_tasks])
+
+
+def content_digest(stream: TaskStream) -> str:
+    """Returns a short text that differs if anything in the stream does.
+
+    Args:
+        stream: Its class names, images and labels are read; what preprocessing
+            does follows from the training images.
+    """
+    digest = hashlib.sha256()
+    for task in stream:
+        digest.update(repr((task.name, task.class_names)).encode())
+        for split in (task.train, task.validation, task.test):
+            for images, labels in split.batch(1000):
+                digest.update(images.numpy().tobytes())
+                digest.update(labels.numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -60,6 +60,7 @@ class TransferConfiguration:
         Raises:
             InputError: If `text` is neither, or does not fit `num_layers`.
         """
+        text = str(text)
         letters = _named(text, num_layers) or text
         example = ("TS" * num_layers)[:num_layers]
         unknown = set(letters) - {_SHARED, _TASK_SPECIFIC}
@@ -171,8 +172,8 @@ def candidate_configurations(
             received=f"candidates={candidates!r}, layer_groups={layer_groups}",
             remedy="Leave out one of the two.",
         )
-    one = isinstance(candidates, str | TransferConfiguration)
-    texts = [str(c) for c in ([candidates] if one else candidates)]
+    several = isinstance(candidates, list | tuple | set)
+    texts = [str(c) for c in (candidates if several else [candidates])]
     if not texts:
         raise InputError(
             "`candidates` must hold at least one configuration.",
@@ -202,9 +203,12 @@ def more_sharing_first(configurations) -> tuple[TransferConfiguration, ...]:
 
 
 def _is_partition(num_layers: int, layer_groups: Any) -> bool:
-    if not all(isinstance(g, Sequence) and g for g in layer_groups):
+    groups = layer_groups if isinstance(layer_groups, Sequence) else [None]
+    if not all(isinstance(group, Sequence) and group for group in groups):
         return False
-    members = [layer for group in layer_groups for layer in group]
+    members = [layer for group in groups for layer in group]
+    if not all(isinstance(layer, int) for layer in members):
+        return False
     every = range(1, num_layers + 1)
     return len(members) == num_layers and set(members) == set(every)
 

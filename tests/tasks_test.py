@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
-from lasem_tf.tasks import Task, TaskStream
+from lasem_tf.tasks import Task, TaskStream, content_digest
 
 
 def task(name, num_classes=3, num_train=7, shape=(4, 5, 2)):
@@ -80,3 +80,32 @@ def test_tasks_and_streams_do_not_change():
         of.seed = 1
     with pytest.raises(dataclasses.FrozenInstanceError):
         of[0].name = "b"
+
+
+def test_digest_tells_streams_apart_by_what_they_hold():
+    same = {content_digest(stream("a", "b")) for _ in range(2)}
+    assert len(same) == 1
+    others = [
+        stream("a", "c"),
+        stream("a"),
+        TaskStream("letters", (task("a"), task("b", num_train=8)), seed=5),
+        TaskStream("letters", (task("a"), task("b", num_classes=4)), seed=5),
+    ]
+    digests = {content_digest(other) for other in others}
+    assert len(digests) == 4
+    assert not digests & same
+
+
+def test_digest_sees_one_pixel():
+    one = task("a")
+    images = np.zeros((7, 4, 5, 2), np.uint8)
+    images[3, 1, 2, 0] = 1
+    changed = dataclasses.replace(
+        one,
+        train=tf.data.Dataset.from_tensor_slices(
+            (images, np.zeros(7, np.int32))
+        ),
+    )
+    assert content_digest(TaskStream("s", (one,))) != content_digest(
+        TaskStream("s", (changed,))
+    )

@@ -6,7 +6,6 @@ encoded on disk, and only those that the tasks draw are decoded.
 
 from __future__ import annotations
 
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -143,11 +142,28 @@ def _prepared_builder(data_dir: str | None):
     """Returns TFDS's builder of the data set, which is then on disk."""
     # Imported here: it takes a second that no other stream needs.
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import (
+        download_manager,
+        extractor,
+        util,
+    )
 
     builder = tfds.builder("cifar100", data_dir=data_dir)
     if not builder.is_prepared():
-        _check_network(builder.data_dir)
-        builder.download_and_prepare()
+        try:
+            # A quick question first: without a network TFDS tries for long.
+            urllib.request.urlopen(
+                urllib.request.Request(_HOME_PAGE, method="HEAD"),
+                timeout=_NETWORK_TIMEOUT_SECONDS,
+            ).close()
+            builder.download_and_prepare()
+        except (
+            OSError,
+            download_manager.NonMatchingChecksumError,
+            extractor.ExtractError,
+            util.DownloadError,
+        ) as error:
+            raise _not_there(builder.data_dir, error) from error
     file_format = builder.info.file_format.value
     if file_format != "tfrecord":
         raise InputError(
@@ -158,20 +174,15 @@ def _prepared_builder(data_dir: str | None):
     return builder
 
 
-def _check_network(data_path: str) -> None:
-    """Raises an `InputError` unless the data set can be downloaded."""
-    request = urllib.request.Request(_HOME_PAGE, method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=_NETWORK_TIMEOUT_SECONDS)
-    except (urllib.error.URLError, TimeoutError) as error:
-        raise InputError(
-            f"CIFAR-100 must lie prepared in {data_path}, or the network must "
-            "answer to download it.",
-            received=f"no such data, and {error}",
-            remedy="On a machine with network run `tfds build cifar100`, copy "
-            "its folder cifar100 here, and name the folder that holds it with "
-            "`--data_dir` or `TFDS_DATA_DIR`.",
-        ) from error
+def _not_there(data_path: str, error: Exception) -> InputError:
+    return InputError(
+        f"CIFAR-100 must lie prepared in {data_path}, or the network must "
+        "answer to download it.",
+        received=f"no such data, and {error}",
+        remedy="On a machine with network run `tfds build cifar100`, copy "
+        "its folder cifar100 here, and name the folder that holds it with "
+        "`--data_dir` or `TFDS_DATA_DIR`.",
+    )
 
 
 def _read_encoded(builder, split: str) -> _EncodedImages:

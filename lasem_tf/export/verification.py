@@ -92,7 +92,7 @@ def remeasured(
 def disagreements(
     summary: Mapping[str, Any], evaluations: Sequence[Evaluation]
 ) -> tuple[str, ...]:
-    """Says in which tasks the exports and the summary differ.
+    """Says where the exports and the summary, or its parts, differ.
 
     Args:
         summary: As `summary.json` holds it.
@@ -100,7 +100,8 @@ def disagreements(
 
     Returns:
         One line per task whose number of correct answers is off by more than
-        one test image; empty if all agree.
+        one test image, and per mean that does not follow from the summary's
+        own accuracies; empty if all agree.
 
     Raises:
         InputError: If the summary is of another number of tasks.
@@ -118,7 +119,24 @@ def disagreements(
                 f"{found.num_examples} test images correctly, summary.json "
                 f"says {expected:.0f}"
             )
-    return tuple(lines)
+    return (*lines, *_inconsistencies(summary))
+
+
+def _inconsistencies(summary: Mapping[str, Any]) -> list[str]:
+    """Says which means of a summary do not follow from its own accuracies."""
+    final = np.asarray(summary["final_accuracy"])
+    matrix = np.diag(summary["end_of_phase_accuracy"]).astype(np.float64)
+    matrix[-1] = final
+    expected = {"mean_final_accuracy": np.mean(final)}
+    if len(final) > 1:
+        ratio = metrics.catastrophic_forgetting_ratio(matrix)
+        expected["mean_catastrophic_forgetting_ratio"] = np.mean(ratio)
+        expected["backward_transfer"] = metrics.backward_transfer(matrix)
+    return [
+        f"`{key}`: summary.json says {summary[key]}, its accuracies {value:.6f}"
+        for key, value in expected.items()
+        if summary[key] is None or abs(summary[key] - value) > 1e-6
+    ]
 
 
 def _evaluate(

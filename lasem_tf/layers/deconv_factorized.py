@@ -145,10 +145,11 @@ def _channels(
 ) -> tuple[int, ...] | None:
     if channels is None:
         return None
-    if not all(isinstance(c, int) and c >= 1 for c in channels):
+    listed = isinstance(channels, list | tuple)
+    if not listed or not all(isinstance(c, int) and c >= 1 for c in channels):
         raise InputError(
             f"`{name}` must hold one positive whole number per layer.",
-            received=f"{name}={tuple(channels)}",
+            received=f"{name}={channels!r}",
             remedy="Leave it out for the paper's rule.",
         )
     return tuple(channels)

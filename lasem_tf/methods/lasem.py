@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from lasem_tf.checks import check_at_least, check_one_of
+from lasem_tf.checks import (
+    check_at_least,
+    check_one_of,
+    check_whole_number,
+)
 from lasem_tf.layers.selective_conv import SlotFilters
 from lasem_tf.methods import em
 from lasem_tf.methods.lifelong_method import EpochResult
@@ -71,6 +75,7 @@ class Lasem(SelectiveMethod):
         super().__init__(backbone, sharing, **selective_method)
         check_one_of("likelihood", likelihood, tuple(em.LIKELIHOODS))
         check_one_of("prior", prior, ("counts", "average"))
+        check_whole_number("num_m_steps", num_m_steps)
         check_at_least("num_m_steps", num_m_steps, 1)
         self.candidates = candidates
         self.layer_groups = layer_groups

@@ -175,4 +175,7 @@ class LifelongMethod(abc.ABC):
     @property
     @abc.abstractmethod
     def num_parameters(self) -> int:
-        """Numbers stored for all tasks so far, knowledge base included."""
+        """Numbers that the finished tasks need, each counted once.
+
+        Of the knowledge base: what some finished task uses.
+        """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -13,38 +12,15 @@ import keras
 import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_at_least
-from lasem_tf.layers.filter_source import FilterSource, SharingRule
+from lasem_tf.layers.filter_source import SharingRule
 from lasem_tf.methods.lifelong_method import LifelongMethod, described
 from lasem_tf.methods.rmsprop import RMSprop
+from lasem_tf.methods.task_parameters import TaskParameters, put_in_place
 from lasem_tf.networks.backbones import Backbone, linear_head
-from lasem_tf.networks.selective_network import SelectiveNetwork, convolutions
+from lasem_tf.networks.selective_network import SelectiveNetwork
 from lasem_tf.seeding import derive_seed
 from lasem_tf.tasks import Task
 from lasem_tf.transfer import TransferConfiguration
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskParameters:
-    """All that is kept of a task: one filter source per layer, and the rest.
-
-    Attributes:
-        sources: The selected filter source of each selective layer.
-        others: Weights of the layers that never share, head included, in the
-            order of the plain network's weights.
-        image_shape: Height, width and channels.
-        num_classes: Number of logits.
-    """
-
-    sources: tuple[FilterSource, ...]
-    others: tuple[keras.Variable, ...]
-    image_shape: tuple[int, int, int]
-    num_classes: int
-
-    @property
-    def own_weights(self) -> list[keras.Variable]:
-        """Weights that belong to this task alone."""
-        mappings = [v for s in self.sources for v in s.task_mapping]
-        return [*mappings, *self.others]
 
 
 class SelectiveMethod(LifelongMethod):
@@ -234,7 +210,7 @@ class SelectiveMethod(LifelongMethod):
         model = self._plain_network(
             parameters.image_shape, parameters.num_classes
         )
-        _put(parameters, model)
+        put_in_place(parameters, model)
         return model
 
     def predictor(self, task_index: int) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -252,7 +228,7 @@ class SelectiveMethod(LifelongMethod):
             )
             self._plain[key] = model, compiled
         model, compiled = self._plain[key]
-        _put(parameters, model)
+        put_in_place(parameters, model)
         return compiled
 
     def _plain_network(
@@ -292,10 +268,11 @@ class SelectiveMethod(LifelongMethod):
     @property
     def num_parameters(self) -> int:
         """See `LifelongMethod.num_parameters`."""
-        variables = [v for vs in self._knowledge_base or [] for v in vs]
+        variables = {}
         for parameters in self._finished:
-            variables += parameters.own_weights
-        return sum(math.prod(v.shape) for v in variables)
+            for variable in parameters.all_weights:
+                variables[id(variable)] = variable
+        return sum(math.prod(v.shape) for v in variables.values())
 
     # Helpers of training.
 
@@ -321,17 +298,3 @@ class _Variables(tf.Module):
         self.items = [
             v.value if isinstance(v, keras.Variable) else v for v in variables
         ]
-
-
-def _put(parameters: TaskParameters, model: keras.Model) -> None:
-    """Puts a task's kernels and other weights in place in a plain network."""
-    layers = convolutions(model)
-    for layer, source in zip(layers, parameters.sources, strict=True):
-        kernel, bias = source()
-        layer.kernel.assign(kernel)
-        if bias is not None:
-            layer.bias.assign(bias)
-    of_layers = {id(w) for layer in layers for w in layer.weights}
-    others = [w for w in model.weights if id(w) not in of_layers]
-    for weight, value in zip(others, parameters.others, strict=True):
-        weight.assign(value)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from lasem_tf.checks import InputError
+from lasem_tf.checks import InputError, check_at_least
 from lasem_tf.layers.selective_conv import SlotFilters
 from lasem_tf.methods.lasem import Lasem
 from lasem_tf.networks.branched_evaluation import Evaluation
@@ -46,7 +46,8 @@ class FixedPosterior(Lasem):
         super().__init__(
             backbone, sharing, candidates, layer_groups, **selective_method
         )
-        if not 0 <= probability <= 1:
+        check_at_least("probability", probability, 0)
+        if probability > 1:
             raise InputError(
                 "`probability` must lie between 0 and 1.",
                 received=f"probability={probability}",

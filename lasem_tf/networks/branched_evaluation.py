@@ -20,6 +20,7 @@ from keras import tree
 
 from lasem_tf.checks import InputError
 from lasem_tf.layers.selective_conv import SelectiveConv2D, SlotFilters
+from lasem_tf.networks.batch_independence import check_batch_independent
 from lasem_tf.networks.layer_graph import Value
 from lasem_tf.networks.selective_network import SelectiveNetwork, with_training
 from lasem_tf.transfer import TransferConfiguration
@@ -79,6 +80,8 @@ class BranchedEvaluation:
             for index, layer in enumerate(network.selective_layers)
         }
         self._refuse_batch_statistics()
+        if len(self._configurations) > 1:
+            check_batch_independent(network)
 
     def __call__(
         self,

@@ -11,7 +11,7 @@ import tensorflow as tf
 from lasem_tf.checks import InputError
 from lasem_tf.layers.filter_source import Filters, FilterSource, SharingRule
 from lasem_tf.layers.selective_conv import SelectiveConv2D, SlotFilters, pick
-from lasem_tf.networks.layer_graph import LayerGraph, takes_training
+from lasem_tf.networks.layer_graph import LayerGraph, Value, takes_training
 from lasem_tf.transfer import TransferConfiguration
 
 
@@ -55,6 +55,7 @@ class SelectiveNetwork(keras.Model):
     ):
         super().__init__(name=f"selective_{model.name}")
         self.built = True
+        self.image_shape = tuple(model.inputs[0].shape[1:])
         found = convolutions(model)
         _check_depth(model, len(found), knowledge_base)
         self.selective_layers: list[SelectiveConv2D] = []
@@ -174,6 +175,19 @@ class SelectiveNetwork(keras.Model):
             filters: `(kernel, bias)` per selective layer.
             training: Whether dropout is on.
         """
+        values = self.activations(images, filters, training)
+        return values[self.graph.output]
+
+    def activations(
+        self, images: tf.Tensor, filters: Sequence[Filters], training: bool
+    ) -> dict[Value, Any]:
+        """Returns every value of a plain network with the given filters.
+
+        Args:
+            images: As in `logits`.
+            filters: As in `logits`.
+            training: As in `logits`.
+        """
         of_layer = {
             id(layer): f
             for layer, f in zip(self.selective_layers, filters, strict=True)
@@ -184,7 +198,7 @@ class SelectiveNetwork(keras.Model):
                 return layer.convolve(args[0], of_layer[id(layer)])
             return layer(*args, **with_training(layer, kwargs, training))
 
-        return self.graph.run(images, call)[self.graph.output]
+        return self.graph.run(images, call)
 
 
 class _Replacement:

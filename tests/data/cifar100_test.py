@@ -1,5 +1,6 @@
 """Tests of the CIFAR-100 stream: with made images, and with the real ones."""
 
+import io
 import types
 import urllib.error
 
@@ -173,22 +174,30 @@ def test_refuses_a_fraction_that_leaves_nothing(cifar100):
         cifar100(num_tasks=1, train_fraction=0.01)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        urllib.error.URLError("no route to host"),
+        ConnectionResetError("no route to host"),
+        TimeoutError("no route to host"),
+    ],
+)
 def test_missing_data_without_network_is_said_in_one_line(
-    monkeypatch, tmp_path
+    monkeypatch, tmp_path, error
 ):
     def no_network(request, timeout):
         assert timeout <= 10
-        raise urllib.error.URLError("no route to host")
+        raise error
 
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     with pytest.raises(
         InputError,
         match="must lie prepared in .*no route to host.*`tfds build cifar100`"
         ".*`--data_dir` or `TFDS_DATA_DIR`",
-    ) as error:
+    ) as raised:
         public_cifar100(data_dir=str(tmp_path / "nothing"))
-    assert str(tmp_path / "nothing") in str(error.value)
-    assert "\n" not in str(error.value)
+    assert str(tmp_path / "nothing") in str(raised.value)
+    assert "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
 
 
@@ -201,11 +210,26 @@ def test_missing_data_with_network_is_downloaded_once(monkeypatch, tmp_path):
     def download(builder):
         raise Downloaded
 
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: None)
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO())
     monkeypatch.setattr(
         tfds.core.DatasetBuilder, "download_and_prepare", download
     )
     with pytest.raises(Downloaded):
+        public_cifar100(data_dir=str(tmp_path))
+
+
+def test_a_download_that_breaks_off_is_said_in_one_line(monkeypatch, tmp_path):
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.util import DownloadError
+
+    def download(builder):
+        raise DownloadError("broken off")
+
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO())
+    monkeypatch.setattr(
+        tfds.core.DatasetBuilder, "download_and_prepare", download
+    )
+    with pytest.raises(InputError, match="must lie prepared in .*broken off"):
         public_cifar100(data_dir=str(tmp_path))
 
 

@@ -56,12 +56,21 @@ def test_export_of_another_task_is_refused(workdir, stream):
 
 
 def summary_of(*final_accuracy, end_of_phase=None):
+    """A summary whose parts agree with each other."""
+    phase = end_of_phase or final_accuracy
+    pairs = list(zip(final_accuracy, phase, strict=True))[:-1]
+    ratio = [final / end for final, end in pairs]
+    moved = [final - end for final, end in pairs]
     return {
         "method": "lasem",
-        "end_of_phase_accuracy": list(end_of_phase or final_accuracy),
+        "end_of_phase_accuracy": list(phase),
         "final_accuracy": list(final_accuracy),
-        "mean_final_accuracy": 0.0,
-        "catastrophic_forgetting_ratio": [0.0] * (len(final_accuracy) - 1),
+        "mean_final_accuracy": sum(final_accuracy) / len(final_accuracy),
+        "catastrophic_forgetting_ratio": ratio,
+        "mean_catastrophic_forgetting_ratio": (
+            sum(ratio) / len(ratio) if ratio else None
+        ),
+        "backward_transfer": sum(moved) / len(moved) if moved else None,
     }
 
 
@@ -79,6 +88,22 @@ def test_more_than_one_test_image_is_named():
         "task 1: the export answers 498 of 1000 test images correctly, "
         "summary.json says 500",
     )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "mean_final_accuracy",
+        "mean_catastrophic_forgetting_ratio",
+        "backward_transfer",
+    ],
+)
+def test_a_mean_that_does_not_follow_is_named(key):
+    summary = summary_of(0.5, 0.5)
+    evaluations = [Evaluation(500, 1000, 1.0), Evaluation(500, 1000, 1.0)]
+    summary[key] += 0.1
+    (line,) = disagreements(summary, evaluations)
+    assert f"`{key}`: summary.json says {summary[key]}" in line
 
 
 def test_what_follows_from_final_accuracies_is_measured_again():

@@ -203,9 +203,7 @@ def test_storage_per_task_is_that_of_the_selected_sources(learner):
     method, task = begun(learner)
     layers = list(method._network.selective_layers)
     others = sum(np.prod(v.shape) for v in method._network.other_weights)
-    shared = sum(
-        np.prod(v.shape) for la in layers for v in la.shared.knowledge_base
-    )
+    shared = sum(np.prod(v.shape) for v in layers[0].shared.knowledge_base)
     mappings = sum(np.prod(v.shape) for v in layers[0].shared.task_mapping)
     own = sum(
         np.prod(v.shape) for la in layers[1:] for v in la.task.task_mapping
@@ -279,6 +277,9 @@ def test_a_selective_network_of_a_finished_task_is_forgotten():
     [
         ({"likelihood": "max"}, "`likelihood` must be one of 'joint', 'mean'"),
         ({"prior": "flat"}, "`prior` must be one of 'counts', 'average'"),
+        ({"num_m_steps": 1.5}, "`num_m_steps` must be a whole number"),
+        ({"candidates": 3}, "must be written with the letters S"),
+        ({"layer_groups": 5}, "each of the layers 1 to 3 exactly once"),
         ({"num_m_steps": 0}, "`num_m_steps` must be a number not below 1"),
         ({"candidates": "TS"}, "one letter per convolutional layer, here 3"),
         ({"candidates": "TSX"}, "letters S .shared. and T .task-specific."),

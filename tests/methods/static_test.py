@@ -135,6 +135,8 @@ def test_hyperparameters_name_every_argument():
         ({"configuration": "TS"}, "one letter per convolutional layer, here 3"),
         ({"configuration": "most"}, "must be written with the letters S"),
         ({"configuration": "top_4"}, "must share between 1 and 3 layers"),
+        ({"probability": "x"}, "`probability` must be a number not below 0"),
+        ({"configuration": 4}, "must be written with the letters S"),
         ({"probability": 1.5}, "`probability` must lie between 0 and 1"),
         (
             {"configuration": "STS", "layer_groups": ((1, 2), (3,))},

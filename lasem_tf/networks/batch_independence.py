@@ -1,0 +1,66 @@
+"""Whether a network answers for each image by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from keras import tree
+
+from lasem_tf.checks import InputError
+from lasem_tf.networks.layer_graph import Step
+from lasem_tf.networks.selective_network import SelectiveNetwork
+
+# Where a backbone takes images of any size.
+_SIZE_OF_PROBE = 32
+
+
+def check_batch_independent(network: SelectiveNetwork) -> None:
+    """Tries whether other images of a mini-batch change an image's answer.
+
+    Several configurations are evaluated as one large batch, which a layer
+    must not notice. What a layer does cannot be read off it, so two images
+    are sent through the network, together and the first one alone.
+
+    Args:
+        network: Any network; it is evaluated as outside training.
+
+    Raises:
+        InputError: If an activation depends on the rest of the mini-batch;
+            names the layer.
+    """
+    shape = [size or _SIZE_OF_PROBE for size in network.image_shape]
+    noise = np.random.default_rng(0).normal(size=(2, *shape))
+    images = tf.constant(noise, tf.float32)
+    filters = [slots.shared for slots in network.filters()]
+    together = network.activations(images, filters, training=False)
+    alone = network.activations(images[:1], filters, training=False)
+    for step in network.graph.steps:
+        for output in step.outputs:
+            if not _same(together[output], alone[output]):
+                raise _mixing(step)
+
+
+def _same(together: Any, alone: Any) -> bool:
+    """Whether every tensor's first row is what it is alone."""
+    for both, one in zip(
+        tree.flatten(together), tree.flatten(alone), strict=True
+    ):
+        if tuple(both.shape[1:]) != tuple(one.shape[1:]):
+            return False
+        expected, received = one.numpy(), both[:1].numpy()
+        # Rounding differs with the batch size, in the last digits.
+        slack = 1e-3 * np.abs(expected).max(initial=1e-3)
+        if not np.allclose(received, expected, rtol=1e-3, atol=slack):
+            return False
+    return True
+
+
+def _mixing(step: Step) -> InputError:
+    return InputError(
+        "A layer's output for one image must not depend on the other images "
+        "of the mini-batch, to evaluate several configurations at once.",
+        received=f"{type(step.layer).__name__} '{step.layer.name}'",
+        remedy="Reduce over height, width or channels, not over the batch.",
+    )

@@ -1,0 +1,60 @@
+import keras
+import pytest
+
+from lasem_tf.checks import InputError
+from lasem_tf.layers import HardParameterSharing
+from lasem_tf.networks import BranchedEvaluation, SelectiveNetwork
+from lasem_tf.transfer import all_configurations
+
+layers = keras.layers
+
+
+def network(*after):
+    images = keras.Input((6, 6, 2))
+    outputs = layers.Conv2D(3, 3, padding="same", name="first")(images)
+    for function in after:
+        outputs = function(outputs)
+    outputs = layers.Conv2D(3, 3, name="second")(outputs)
+    features = layers.Dense(2)(layers.Flatten()(outputs))
+    return SelectiveNetwork(
+        keras.Model(images, features), HardParameterSharing()
+    )
+
+
+def centred(outputs):
+    return outputs - keras.ops.mean(outputs, axis=0, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "mixing",
+    [centred, layers.Lambda(lambda x: x[::-1], name="turned")],
+    ids=["mean over the batch", "another image's answer"],
+)
+def test_a_layer_that_mixes_images_is_refused_by_name(mixing):
+    with pytest.raises(InputError, match="must not depend on the other images"):
+        BranchedEvaluation(network(mixing), all_configurations(2))
+
+
+def test_one_configuration_may_mix_its_images():
+    evaluation = BranchedEvaluation(network(centred), all_configurations(2)[:1])
+    assert evaluation is not None
+
+
+def test_ordinary_layers_are_accepted():
+    BranchedEvaluation(
+        network(
+            layers.LayerNormalization(),
+            layers.BatchNormalization(trainable=False),
+            layers.Dropout(0.5),
+            keras.ops.relu,
+        ),
+        all_configurations(2),
+    )
+
+
+def test_the_message_names_the_layer():
+    def reversed_images(outputs):
+        return layers.Lambda(lambda x: x[::-1], name="turned")(outputs)
+
+    with pytest.raises(InputError, match="Lambda 'turned'"):
+        BranchedEvaluation(network(reversed_images), all_configurations(2))
