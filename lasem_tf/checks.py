@@ -74,6 +74,27 @@ def check_whole_number(name: str, value: int) -> None:
         )
 
 
+def check_count(name: str, value: int, minimum: int) -> None:
+    """Raises an `InputError` if `value` does not count at least `minimum`.
+
+    Args:
+        name: What the user calls the value.
+        value: The value received.
+        minimum: The smallest value allowed.
+
+    Raises:
+        InputError: If `value` is no integer (a truth value is none either) or
+            lies below `minimum`.
+    """
+    is_whole = isinstance(value, numbers.Integral)
+    if not is_whole or isinstance(value, bool) or value < minimum:
+        raise InputError(
+            f"`{name}` must be a whole number not below {minimum}.",
+            received=f"{name}={value!r}",
+            remedy=f"Pass for example `{name}={minimum}`.",
+        )
+
+
 def check_one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Raises an `InputError` if `value` is none of the `allowed` words.
 

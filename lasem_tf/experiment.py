@@ -7,11 +7,9 @@ knows gin.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -167,10 +165,11 @@ def run(
 
     Raises:
         InputError: If an argument cannot be used; a workdir that this call
-            began is then removed again.
+            began, and in which nothing was measured, is then removed again.
         Interrupted: If Ctrl-C or SIGTERM asked to stop; the same call
             continues.
     """
+    check_whole_number("seed", seed)
     if deterministic:
         _make_deterministic(seed)
     settings = {
@@ -181,7 +180,6 @@ def run(
         "checkpoint_every": checkpoint_every,
         "evaluation_batch_size": evaluation_batch_size,
     }
-    _check_whole_numbers(settings)
     if config_text is None:
         told = settings | {"deterministic": deterministic}
         config_text = describe(method, stream, told)
@@ -191,9 +189,13 @@ def run(
     runner = Runner(
         method, stream, folder, **settings, actions=(*reports, *actions)
     )
-    with _removed_if_in_vain(folder.path):
+    try:
         folder.open(config_text, seed)
         return runner.run()
+    except InputError:
+        # Of any other error the workdir keeps what may explain it.
+        folder.remove_if_in_vain()
+        raise
 
 
 def describe(
@@ -223,30 +225,6 @@ def describe(
         for name, text in texts.items()
     ]
     return "\n".join([TOLD_BY_PYTHON, *lines]) + "\n"
-
-
-@contextlib.contextmanager
-def _removed_if_in_vain(folder: pathlib.Path) -> Iterator[None]:
-    """Removes a workdir whose run was refused before it learned anything.
-
-    Otherwise the corrected command would find a run of another configuration
-    there. A run that learned something has a checkpoint, and stays.
-    """
-    existed = folder.exists()
-    is_ours = not existed or folder.is_dir() and not any(folder.iterdir())
-    try:
-        yield
-    except Exception:
-        if is_ours and not (folder / "checkpoints").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            if existed:
-                folder.mkdir(exist_ok=True)
-        raise
-
-
-def _check_whole_numbers(settings: dict[str, Any]) -> None:
-    for name, value in settings.items():
-        check_whole_number(name, value)
 
 
 def _make_deterministic(seed: int) -> None:

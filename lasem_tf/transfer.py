@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lasem_tf.checks import InputError
@@ -185,7 +185,9 @@ def candidate_configurations(
     )
 
 
-def more_sharing_first(configurations) -> tuple[TransferConfiguration, ...]:
+def more_sharing_first(
+    configurations: Iterable[TransferConfiguration],
+) -> tuple[TransferConfiguration, ...]:
     """Returns the configurations ordered by number of shared layers.
 
     Ties are broken by sharing nearer the input, so the order is total.

@@ -4,6 +4,7 @@ import pytest
 from lasem_tf.checks import (
     InputError,
     check_at_least,
+    check_count,
     check_one_of,
     check_whole_number,
 )
@@ -51,6 +52,23 @@ def test_check_whole_number_refuses(value):
     assert str(caught.value) == (
         "`epochs` must be a whole number. "
         f"Received: epochs={value!r}. Pass for example `epochs=1`."
+    )
+
+
+@pytest.mark.parametrize("value", [2, 3, np.int64(5)])
+def test_check_count_accepts(value):
+    check_count("epochs", value, 2)
+
+
+@pytest.mark.parametrize(
+    "value", [1, -3, 2.0, 2.5, True, "2", None, np.float32(2), float("nan")]
+)
+def test_check_count_refuses(value):
+    with pytest.raises(InputError) as caught:
+        check_count("epochs", value, 2)
+    assert str(caught.value) == (
+        "`epochs` must be a whole number not below 2. "
+        f"Received: epochs={value!r}. Pass for example `epochs=2`."
     )
 
 

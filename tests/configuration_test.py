@@ -353,7 +353,7 @@ def test_nothing_stays_of_what_was_read_before():
         (["run_experiment.batch_size=21"], "must not exceed .* which is 20"),
         (["run_experiment.num_tasks=0"], "`num_tasks` must lie between 1"),
         (["run_experiment.num_tasks=1.5"], "Received: num_tasks=1.5"),
-        (["NUM_EPOCHS=0"], "`num_epochs` must be a number not below 1"),
+        (["NUM_EPOCHS=0"], "`num_epochs` must be a whole number not"),
         (["NUM_EPOCHS=1.5"], "`num_epochs` must be a whole number"),
         (["run_experiment.seed='a'"], "`seed` must be a whole number"),
         (

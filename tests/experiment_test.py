@@ -1,5 +1,7 @@
 """A whole run, put together in Python."""
 
+import contextlib
+import dataclasses
 import json
 import signal
 import types
@@ -160,6 +162,46 @@ def test_a_refused_run_leaves_nothing(tmp_path, existed):
         lasem_tf.run(_method("TST"), _stream(1), num_epochs=1, workdir=workdir)
     assert workdir.exists() == existed
     assert not existed or not any(workdir.iterdir())
+
+
+def test_a_run_refused_for_another_process_leaves_its_workdir(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("fcntl", reason="this system has no file locks")
+    workdir = tmp_path / "new"
+    others = Workdir(workdir)
+    held = contextlib.ExitStack()
+    whole = Workdir.open
+
+    def open_and_overtake(self, *arguments):
+        # The other process started in the same instant, and was faster.
+        whole(self, *arguments)
+        held.enter_context(others.locked())
+
+    monkeypatch.setattr(Workdir, "open", open_and_overtake)
+    with held, pytest.raises(InputError, match="Only one process at a time"):
+        lasem_tf.run(_method(), _stream(1), num_epochs=1, workdir=workdir)
+    assert others.state == "running"
+
+
+@pytest.mark.parametrize("num_measured", [0, 1])
+def test_a_loss_that_is_not_finite_leaves_what_may_explain_it(
+    tmp_path, monkeypatch, num_measured
+):
+    method = _method()
+    whole = method.train_epoch
+
+    def diverge(batches, global_epoch):
+        result = whole(batches, global_epoch)
+        loss = result.loss if global_epoch < num_measured else float("nan")
+        return dataclasses.replace(result, loss=loss)
+
+    monkeypatch.setattr(method, "train_epoch", diverge)
+    with pytest.raises(FloatingPointError, match="is nan in epoch"):
+        lasem_tf.run(method, _stream(1), num_epochs=2, workdir=tmp_path / "new")
+    assert Workdir(tmp_path / "new").state == "interrupted"
+    metrics = (tmp_path / "new" / "metrics.csv").read_text().splitlines()
+    assert len(metrics) == 1 + 2 * num_measured
 
 
 def test_what_others_put_there_is_never_removed(tmp_path):

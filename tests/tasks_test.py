@@ -109,3 +109,13 @@ def test_digest_sees_one_pixel():
     assert content_digest(TaskStream("s", (one,))) != content_digest(
         TaskStream("s", (changed,))
     )
+
+
+@pytest.mark.parametrize("changed", [{"scale": 0.5}, {"offset": 1.0}])
+def test_digest_sees_what_preprocessing_does(changed):
+    def digest(**rescaling):
+        layer = keras.layers.Rescaling(**({"scale": 1.0} | rescaling))
+        of = dataclasses.replace(task("a"), preprocess=layer)
+        return content_digest(TaskStream("s", (of,)))
+
+    assert digest() == digest() != digest(**changed)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from lasem_tf.checks import InputError, check_at_least
+from lasem_tf.checks import InputError, check_count
 from lasem_tf.data.in_memory import in_memory_task
 from lasem_tf.data.preprocessing import standardisation
 from lasem_tf.data.splits import content_digests, first_copies, split_by_class
@@ -117,7 +117,8 @@ def _deal_classes(
     seed: int, num_tasks: int | None, classes_per_task: int
 ) -> list[Sequence[int]]:
     """Returns the fine labels of each task."""
-    if not 2 <= classes_per_task <= _NUM_CLASSES:
+    check_count("classes_per_task", classes_per_task, 2)
+    if classes_per_task > _NUM_CLASSES:
         raise InputError(
             f"`classes_per_task` must lie between 2 and {_NUM_CLASSES}.",
             received=f"classes_per_task={classes_per_task}",
@@ -126,7 +127,7 @@ def _deal_classes(
     tasks_per_deal = _NUM_CLASSES // classes_per_task
     if num_tasks is None:
         num_tasks = tasks_per_deal
-    check_at_least("num_tasks", num_tasks, 1)
+    check_count("num_tasks", num_tasks, 1)
     if classes_per_task == _CLASSES_PER_TASK and num_tasks <= tasks_per_deal:
         return list(_AUTHORS_CLASSES[:num_tasks])
     generator = numpy_generator(seed, "cifar100", "classes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lasem_tf.checks import InputError
+from lasem_tf.checks import InputError, check_count
 from lasem_tf.data.in_memory import in_memory_task
 from lasem_tf.data.preprocessing import standardisation
 from lasem_tf.data.splits import split_by_class
@@ -20,7 +20,7 @@ def digits(
     seed: int = 0,
     num_tasks: int | None = None,
     classes_per_task: int = 2,
-    train_fraction: float = 0.15,
+    train_fraction: float = 0.3,
     validation_fraction: float = 1 / 6,
 ) -> TaskStream:
     """Returns scikit-learn's handwritten digits as lifelong learning tasks.
@@ -76,13 +76,15 @@ def digits(
 
 def _check_tasks(num_tasks: int | None, classes_per_task: int) -> int:
     """Returns the number of tasks."""
-    most = _NUM_CLASSES // classes_per_task if classes_per_task >= 2 else 0
-    if num_tasks is None and most:
-        return most
-    if num_tasks is None or not 1 <= num_tasks <= most:
+    check_count("classes_per_task", classes_per_task, 2)
+    most = _NUM_CLASSES // classes_per_task
+    if num_tasks is None:
+        num_tasks = max(most, 1)
+    check_count("num_tasks", num_tasks, 1)
+    if num_tasks > most:
         raise InputError(
             f"There are {_NUM_CLASSES} digits for `num_tasks` times "
-            "`classes_per_task`, and every task needs at least two.",
+            "`classes_per_task`.",
             received=f"num_tasks={num_tasks}, "
             f"classes_per_task={classes_per_task}",
             remedy="Pass for example `num_tasks=5, classes_per_task=2`.",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import functools
+import weakref
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from lasem_tf.checks import InputError, check_at_least
+from lasem_tf.checks import InputError, check_count
 from lasem_tf.seeding import numpy_generator
 from lasem_tf.tasks import Task
+
+# From the training images of a task to what `_make_fetch_function` was given
+# and made of them. One task trains at a time, so one entry is enough; it saves
+# copying the images out of the data set and tracing `preprocess` in every
+# epoch. It goes when the task does.
+_fetch_functions = weakref.WeakKeyDictionary()
 
 
 def training_batches(
@@ -35,10 +41,10 @@ def training_batches(
         channels], preprocessed, and int32 [batch_size].
 
     Raises:
-        InputError: If `batch_size` is below 1 or above the number of
-            training images.
+        InputError: If `batch_size` is no whole number, is below 1, or is above
+            the number of training images.
     """
-    check_at_least("batch_size", batch_size, 1)
+    check_count("batch_size", batch_size, 1)
     if batch_size > task.num_train:
         raise InputError(
             "`batch_size` must not exceed the number of training images of "
@@ -77,9 +83,9 @@ def evaluation_batches(
         preprocessed, and int32 [batch].
 
     Raises:
-        InputError: If `batch_size` is below 1.
+        InputError: If `batch_size` is no whole number or is below 1.
     """
-    check_at_least("batch_size", batch_size, 1)
+    check_count("batch_size", batch_size, 1)
 
     def preprocessed(images, labels):
         return preprocess(images), labels
@@ -88,13 +94,21 @@ def evaluation_batches(
     return cached.map(preprocessed).prefetch(tf.data.AUTOTUNE)
 
 
-# One task trains at a time, so one entry is enough; it saves copying the
-# images out of the data set and tracing `preprocess` in every epoch.
-@functools.lru_cache(maxsize=1)
 def _fetch_function(
     train: tf.data.Dataset, preprocess: keras.layers.Layer, batch_size: int
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Returns the function from indices to a preprocessed mini-batch."""
+    made_with, fetch = _fetch_functions.get(train, (None, None))
+    if made_with != (preprocess, batch_size):
+        _fetch_functions.clear()
+        fetch = _make_fetch_function(train, preprocess, batch_size)
+        _fetch_functions[train] = (preprocess, batch_size), fetch
+    return fetch
+
+
+def _make_fetch_function(
+    train: tf.data.Dataset, preprocess: keras.layers.Layer, batch_size: int
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     whole = train.batch(int(train.cardinality()))
     all_images, all_labels = whole.get_single_element()
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from lasem_tf.checks import InputError, check_at_least
+from lasem_tf.checks import InputError, check_at_least, check_count
 from lasem_tf.data.in_memory import Examples, in_memory_task
 from lasem_tf.data.preprocessing import standardisation
 from lasem_tf.seeding import numpy_generator
@@ -134,15 +134,15 @@ def _check_numbers(
     validation: int,
     test: int,
 ) -> None:
-    check_at_least("num_tasks", num_tasks, 1)
-    check_at_least("num_classes", recipe.num_classes, 2)
-    check_at_least("num_train_first", num_train_first, recipe.num_classes)
-    check_at_least("num_train", num_train, recipe.num_classes)
-    check_at_least("num_validation", validation, 1)
-    check_at_least("num_test", test, 1)
-    check_at_least("image_size", recipe.image_size, 3)
-    check_at_least("num_channels", recipe.num_channels, 1)
-    check_at_least("num_parts", recipe.num_parts, 2)
+    check_count("num_tasks", num_tasks, 1)
+    check_count("num_classes", recipe.num_classes, 2)
+    check_count("num_train_first", num_train_first, recipe.num_classes)
+    check_count("num_train", num_train, recipe.num_classes)
+    check_count("num_validation", validation, 1)
+    check_count("num_test", test, 1)
+    check_count("image_size", recipe.image_size, 3)
+    check_count("num_channels", recipe.num_channels, 1)
+    check_count("num_parts", recipe.num_parts, 2)
     check_at_least("decoy_strength", recipe.decoy_strength, 0)
     check_at_least("noise", recipe.noise, 0)
     num_pairs = recipe.num_parts * (recipe.num_parts - 1) // 2

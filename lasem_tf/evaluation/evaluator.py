@@ -37,9 +37,9 @@ def evaluate(
 ) -> Evaluation:
     """Returns how well `predict` answers.
 
-    Counts over all examples instead of averaging batch averages: the last
-    batch is usually smaller, and two evaluations of one network must agree
-    to the last bit, whatever the batch size.
+    Counts over all examples instead of averaging batch averages, because the
+    last batch is usually smaller. So the batch size does not matter, but for
+    what it changes in the rounding of the logits.
 
     Args:
         predict: float32 images [batch, height, width, channels] -> float32

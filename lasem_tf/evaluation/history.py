@@ -39,9 +39,9 @@ class HistoryRow(NamedTuple):
 class AccuracyHistory:
     """Accuracy and loss of each task along a run.
 
-    Holds one row for each `(global_epoch, task, split)`. Adding a second one
-    replaces the first: a task is evaluated after the last epoch of its phase
-    and once more, for good, after roll-back and selection.
+    Holds one row for each `(global_epoch, task, split)`; adding a second one
+    replaces the first. The rows of a phase's last epoch are those of the task
+    as it was ended, after roll-back and selection.
 
     Example:
 

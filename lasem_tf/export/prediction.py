@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lasem_tf.checks import check_at_least
+from lasem_tf.checks import check_count
 from lasem_tf.export.image_files import read_image
 from lasem_tf.export.saved_model import ExportedTask
 
@@ -57,7 +57,7 @@ def predict_files(
         InputError: If a file cannot be read as an image, or `top_k` is not
             positive.
     """
-    check_at_least("top_k", top_k, 1)
+    check_count("top_k", top_k, 1)
     images = [read_image(path, exported.image_shape) for path in paths]
     predictions = []
     for start in range(0, len(images), batch_size):

@@ -71,21 +71,10 @@ def remeasured(
     """
     _check_same_number(summary, evaluations)
     final = [evaluation.accuracy for evaluation in evaluations]
-    # Of R[i, j] these measures use the diagonal and the last row only.
-    matrix = np.diag(summary["end_of_phase_accuracy"]).astype(np.float64)
-    matrix[-1] = final
-    ratio = metrics.catastrophic_forgetting_ratio(matrix)
-    transfer = metrics.backward_transfer(matrix)
-    is_alone = len(final) == 1
     return {
         **summary,
         "final_accuracy": final,
-        "mean_final_accuracy": float(np.mean(final)),
-        "catastrophic_forgetting_ratio": [float(value) for value in ratio],
-        "mean_catastrophic_forgetting_ratio": (
-            None if is_alone else float(np.mean(ratio))
-        ),
-        "backward_transfer": None if is_alone else float(transfer),
+        **_measures(summary["end_of_phase_accuracy"], final),
     }
 
 
@@ -124,19 +113,42 @@ def disagreements(
 
 def _inconsistencies(summary: Mapping[str, Any]) -> list[str]:
     """Says which means of a summary do not follow from its own accuracies."""
-    final = np.asarray(summary["final_accuracy"])
-    matrix = np.diag(summary["end_of_phase_accuracy"]).astype(np.float64)
-    matrix[-1] = final
-    expected = {"mean_final_accuracy": np.mean(final)}
-    if len(final) > 1:
-        ratio = metrics.catastrophic_forgetting_ratio(matrix)
-        expected["mean_catastrophic_forgetting_ratio"] = np.mean(ratio)
-        expected["backward_transfer"] = metrics.backward_transfer(matrix)
+    expected = _measures(
+        summary["end_of_phase_accuracy"], summary["final_accuracy"]
+    )
+    means = {
+        key: value
+        for key, value in expected.items()
+        if isinstance(value, float)
+    }
     return [
         f"`{key}`: summary.json says {summary[key]}, its accuracies {value:.6f}"
-        for key, value in expected.items()
+        for key, value in means.items()
         if summary[key] is None or abs(summary[key] - value) > 1e-6
     ]
+
+
+def _measures(
+    end_of_phase: Sequence[float], final: Sequence[float]
+) -> dict[str, Any]:
+    """Returns what of a summary follows from its accuracies, by its key.
+
+    `None` is what a single task has no value of.
+    """
+    # Of R[i, j] these measures use the diagonal and the last row only.
+    matrix = np.diag(end_of_phase).astype(np.float64)
+    matrix[-1] = final
+    ratio = metrics.catastrophic_forgetting_ratio(matrix)
+    transfer = metrics.backward_transfer(matrix)
+    is_alone = len(final) == 1
+    return {
+        "mean_final_accuracy": float(np.mean(final)),
+        "catastrophic_forgetting_ratio": [float(value) for value in ratio],
+        "mean_catastrophic_forgetting_ratio": (
+            None if is_alone else float(np.mean(ratio))
+        ),
+        "backward_transfer": None if is_alone else float(transfer),
+    }
 
 
 def _evaluate(

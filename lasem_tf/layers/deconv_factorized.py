@@ -57,29 +57,20 @@ class DeconvFactorizedFilters(FilterSource):
         self.knowledge_base = self._take_or_make(
             knowledge_base, base=(base_shape, "glorot_uniform")
         )
-        self.deconvolution = self._weight(
+        self.deconvolution = self._glorot(
             (_MAPPING_SIZE, _MAPPING_SIZE, deconv_channels, base_channels),
             "deconvolution",
         )
-        self.deconvolution_bias = self._weight(
+        self.deconvolution_bias = self._glorot(
             (deconv_channels,), "deconvolution_bias"
         )
-        self.contraction = self._weight(
+        self.contraction = self._glorot(
             (deconv_channels, channels_in, channels_out), "contraction"
         )
-        self.task_mapping = [
-            self.deconvolution,
-            self.deconvolution_bias,
-            self.contraction,
-        ]
-        self.bias = None
-        if convolution.use_bias:
-            self.bias = self._weight((channels_out,), "bias")
-            self.task_mapping.append(self.bias)
-
-    def _weight(self, shape: tuple[int, ...], name: str) -> keras.Variable:
-        return self.add_weight(
-            shape=shape, initializer="glorot_uniform", name=name
+        self.bias = (
+            self._glorot((channels_out,), "bias")
+            if convolution.use_bias
+            else None
         )
 
     def filters(self) -> Filters:

@@ -47,6 +47,14 @@ class FilterSource(keras.layers.Layer, abc.ABC):
         """Returns the penalty on this source's parameters, float32 []."""
         return tf.zeros([])
 
+    def _glorot(self, shape: tuple[int, ...], name: str) -> keras.Variable:
+        """Makes a variable of the task mapping, Glorot uniform."""
+        variable = self.add_weight(
+            shape=shape, initializer="glorot_uniform", name=name
+        )
+        self.task_mapping.append(variable)
+        return variable
+
     def _take_or_make(
         self,
         knowledge_base: list[keras.Variable] | None,

@@ -41,22 +41,13 @@ class TensorFactorizedFilters(FilterSource):
             knowledge_base, core=(shape, "glorot_uniform")
         )
         self.factors = [
-            self._weight((size, size), f"factor_{mode}")
+            self._glorot((size, size), f"factor_{mode}")
             for size, mode in zip(shape, "hwio", strict=True)
         ]
         self.bias = (
-            self._weight((convolution.filters,), "bias")
+            self._glorot((convolution.filters,), "bias")
             if convolution.use_bias
             else None
-        )
-        self.task_mapping = [
-            *self.factors,
-            *([] if self.bias is None else [self.bias]),
-        ]
-
-    def _weight(self, shape: tuple[int, ...], name: str) -> keras.Variable:
-        return self.add_weight(
-            shape=shape, initializer="glorot_uniform", name=name
         )
 
     def filters(self) -> Filters:

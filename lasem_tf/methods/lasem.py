@@ -12,11 +12,16 @@ from lasem_tf.checks import (
     check_one_of,
     check_whole_number,
 )
+from lasem_tf.layers.filter_source import SharingRule
 from lasem_tf.layers.selective_conv import SlotFilters
 from lasem_tf.methods import em
 from lasem_tf.methods.lifelong_method import EpochResult
 from lasem_tf.methods.selective_method import SelectiveMethod
-from lasem_tf.networks.branched_evaluation import BranchedEvaluation, Evaluation
+from lasem_tf.networks.backbones import Backbone
+from lasem_tf.networks.branched_evaluation import (
+    BranchedEvaluation,
+    BranchedResult,
+)
 from lasem_tf.transfer import TransferConfiguration, candidate_configurations
 
 
@@ -63,8 +68,8 @@ class Lasem(SelectiveMethod):
 
     def __init__(
         self,
-        backbone,
-        sharing,
+        backbone: Backbone,
+        sharing: SharingRule,
         candidates: str | Sequence[str] = "full",
         layer_groups: Sequence[Sequence[int]] | None = None,
         likelihood: str = "joint",
@@ -139,7 +144,7 @@ class Lasem(SelectiveMethod):
 
     def _posterior(
         self, images: tf.Tensor, labels: tf.Tensor, filters: list[SlotFilters]
-    ) -> tuple[tf.Tensor, Evaluation | None]:
+    ) -> tuple[tf.Tensor, BranchedResult | None]:
         """The E-step; also returns what the M-step may reuse of it."""
         evaluation = self._evaluate(images, filters)
         losses = em.cross_entropies(labels, evaluation.logits)
@@ -162,7 +167,10 @@ class Lasem(SelectiveMethod):
         self._num_batches.assign_add(1.0)
 
     def _expected_loss(
-        self, posterior: tf.Tensor, labels: tf.Tensor, evaluation: Evaluation
+        self,
+        posterior: tf.Tensor,
+        labels: tf.Tensor,
+        evaluation: BranchedResult,
     ) -> tf.Tensor:
         losses = em.cross_entropies(labels, evaluation.logits)
         penalty = em.expected_penalty(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
+import hashlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -65,11 +66,26 @@ def described(thing: object, function: Callable) -> dict[str, str]:
 def _text(value: Any) -> str:
     """Returns a text that is the same in every process."""
     if isinstance(value, functools.partial):
-        arguments = {k: _text(v) for k, v in sorted(value.keywords.items())}
-        return f"{_text(value.func)}({arguments})"
+        arguments = [_text(v) for v in value.args]
+        arguments += [f"{k}={_text(v)}" for k, v in value.keywords.items()]
+        return f"{_text(value.func)}({', '.join(arguments)})"
     if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
+        return f"{value.__module__}.{value.__qualname__}{_code_digest(value)}"
+    if type(value).__repr__ is object.__repr__:
+        # Python's own text would tell where in memory the object lies.
+        arguments = [f"{k}={_text(v)}" for k, v in vars(value).items()]
+        return f"{type(value).__qualname__}({', '.join(arguments)})"
     return repr(value)
+
+
+def _code_digest(function: Callable) -> str:
+    """Tells nameless functions apart by what they do."""
+    code = getattr(function, "__code__", None)
+    if code is None or "<" not in function.__qualname__:
+        return ""
+    constants = [c for c in code.co_consts if not hasattr(c, "co_code")]
+    told = repr((code.co_code, code.co_names, constants))
+    return f"#{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
 class LifelongMethod(abc.ABC):

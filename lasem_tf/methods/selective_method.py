@@ -15,7 +15,11 @@ from lasem_tf.checks import InputError, check_at_least
 from lasem_tf.layers.filter_source import SharingRule
 from lasem_tf.methods.lifelong_method import LifelongMethod, described
 from lasem_tf.methods.rmsprop import RMSprop
-from lasem_tf.methods.task_parameters import TaskParameters, put_in_place
+from lasem_tf.methods.task_parameters import (
+    PlainNetwork,
+    TaskParameters,
+    Variables,
+)
 from lasem_tf.networks.backbones import Backbone, linear_head
 from lasem_tf.networks.selective_network import SelectiveNetwork
 from lasem_tf.seeding import derive_seed
@@ -69,15 +73,16 @@ class SelectiveMethod(LifelongMethod):
         self._selected: list[TransferConfiguration] = []
         self._network: SelectiveNetwork | None = None
         self._task: Task | None = None
-        self._plain: dict[tuple, tuple[keras.Model, Callable]] = {}
+        self._plain: dict[tuple, tuple[PlainNetwork, Callable]] = {}
 
     @property
     def hyperparameters(self) -> dict[str, str]:
         """See `LifelongMethod.hyperparameters`."""
-        return {
-            **described(self, SelectiveMethod.__init__),
-            **described(self, type(self).__init__),
-        }
+        found = {}
+        for owner in reversed(type(self).__mro__):
+            if issubclass(owner, SelectiveMethod):
+                found |= described(self, owner.__init__)
+        return found
 
     @property
     def learner(self) -> str:
@@ -117,6 +122,7 @@ class SelectiveMethod(LifelongMethod):
             for v in variables
         ]
         self._optimizer = self.optimizer()
+        _check_constant_rate(self._optimizer)
         self._base_learning_rate = float(self._optimizer.learning_rate)
         self._weights = self._network.trainable_weights_of(self._configurations)
         self._optimizer.build(self._weights)
@@ -210,7 +216,7 @@ class SelectiveMethod(LifelongMethod):
         model = self._plain_network(
             parameters.image_shape, parameters.num_classes
         )
-        put_in_place(parameters, model)
+        PlainNetwork(model).take_over(parameters)
         return model
 
     def predictor(self, task_index: int) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -226,9 +232,9 @@ class SelectiveMethod(LifelongMethod):
             compiled = tf.function(
                 functools.partial(model, training=False), reduce_retracing=True
             )
-            self._plain[key] = model, compiled
-        model, compiled = self._plain[key]
-        put_in_place(parameters, model)
+            self._plain[key] = PlainNetwork(model), compiled
+        plain, compiled = self._plain[key]
+        plain.take_over(parameters)
         return compiled
 
     def _plain_network(
@@ -263,7 +269,7 @@ class SelectiveMethod(LifelongMethod):
             groups["optimizer"] = self._optimizer.variables
             groups["rollback"] = self._rollback
             groups["training"] = self._training_state()
-        return {name: _Variables(group) for name, group in groups.items()}
+        return {name: Variables(group) for name, group in groups.items()}
 
     @property
     def num_parameters(self) -> int:
@@ -289,12 +295,11 @@ class SelectiveMethod(LifelongMethod):
         return rate
 
 
-class _Variables(tf.Module):
-    """A list of variables that a checkpoint can hold."""
-
-    def __init__(self, variables: Sequence[keras.Variable | tf.Variable]):
-        super().__init__()
-        # `value` of a tf.Variable is a method, of a Keras one the tf.Variable.
-        self.items = [
-            v.value if isinstance(v, keras.Variable) else v for v in variables
-        ]
+def _check_constant_rate(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuses a schedule: it would count steps, tasks start anew."""
+    if not isinstance(optimizer.learning_rate, keras.Variable):
+        raise InputError(
+            "An optimizer must have a constant learning rate.",
+            received=f"{type(optimizer).__name__} with a schedule",
+            remedy="Use `learning_rate_decay`, which counts global epochs.",
+        )

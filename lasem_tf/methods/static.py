@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_at_least
+from lasem_tf.layers.filter_source import SharingRule
 from lasem_tf.layers.selective_conv import SlotFilters
 from lasem_tf.methods.lasem import Lasem
-from lasem_tf.networks.branched_evaluation import Evaluation
+from lasem_tf.networks.backbones import Backbone
+from lasem_tf.networks.branched_evaluation import BranchedResult
 from lasem_tf.transfer import TransferConfiguration
 
 
@@ -35,8 +37,8 @@ class FixedPosterior(Lasem):
 
     def __init__(
         self,
-        backbone,
-        sharing,
+        backbone: Backbone,
+        sharing: SharingRule,
         configuration: str = "all",
         probability: float = 1.0,
         candidates: str | Sequence[str] = "full",
@@ -85,7 +87,7 @@ class FixedPosterior(Lasem):
 
     def _posterior(
         self, images: tf.Tensor, labels: tf.Tensor, filters: list[SlotFilters]
-    ) -> tuple[tf.Tensor, Evaluation | None]:
+    ) -> tuple[tf.Tensor, BranchedResult | None]:
         return tf.exp(self._log_prior()), None
 
 
@@ -103,7 +105,11 @@ class Static(FixedPosterior):
     name = "static"
 
     def __init__(
-        self, backbone, sharing, configuration: str = "all", **selective_method
+        self,
+        backbone: Backbone,
+        sharing: SharingRule,
+        configuration: str = "all",
+        **selective_method,
     ):
         super().__init__(
             backbone,

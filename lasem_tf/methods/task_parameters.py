@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 from lasem_tf.layers.filter_source import FilterSource
-from lasem_tf.networks.selective_network import convolutions
+from lasem_tf.networks.convolutions import convolutions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,21 +42,41 @@ class TaskParameters:
         return [*shared, *self.own_weights]
 
 
-def put_in_place(parameters: TaskParameters, model: keras.Model) -> None:
-    """Puts a task's kernels and other weights in place in a plain network.
+class PlainNetwork:
+    """A plain Keras network in which tasks of one shape take turns.
 
     Args:
-        parameters: Of the task, as they are now.
-        model: A network of the same backbone and head, whose weights are
-            overwritten.
+        model: A network of the tasks' backbone and head.
     """
-    layers = convolutions(model)
-    for layer, source in zip(layers, parameters.sources, strict=True):
-        kernel, bias = source()
-        layer.kernel.assign(kernel)
-        if bias is not None:
-            layer.bias.assign(bias)
-    of_layers = {id(w) for layer in layers for w in layer.weights}
-    others = [w for w in model.weights if id(w) not in of_layers]
-    for weight, value in zip(others, parameters.others, strict=True):
-        weight.assign(value)
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+        # Looking for the convolutions calls every layer, so it is done once.
+        self._layers = convolutions(model)
+        of_layers = {id(w) for layer in self._layers for w in layer.weights}
+        self._others = [w for w in model.weights if id(w) not in of_layers]
+
+    def take_over(self, parameters: TaskParameters) -> None:
+        """Puts a task's kernels and other weights in place, as they are now.
+
+        Args:
+            parameters: Of the task.
+        """
+        for layer, source in zip(self._layers, parameters.sources, strict=True):
+            kernel, bias = source()
+            layer.kernel.assign(kernel)
+            if bias is not None:
+                layer.bias.assign(bias)
+        for weight, value in zip(self._others, parameters.others, strict=True):
+            weight.assign(value)
+
+
+class Variables(tf.Module):
+    """A list of variables that a checkpoint can hold."""
+
+    def __init__(self, variables: Sequence[keras.Variable | tf.Variable]):
+        super().__init__()
+        # `value` of a tf.Variable is a method, of a Keras one the tf.Variable.
+        self.items = [
+            v.value if isinstance(v, keras.Variable) else v for v in variables
+        ]

@@ -24,7 +24,9 @@ def check_batch_independent(network: SelectiveNetwork) -> None:
     are sent through the network, together and the first one alone.
 
     Args:
-        network: Any network; it is evaluated as outside training.
+        network: Any network. It is evaluated as outside training, so a layer
+            that mixes images only while training is not found here;
+            `BranchedEvaluation` refuses Keras' BatchNormalization by its type.
 
     Raises:
         InputError: If an activation depends on the rest of the mini-batch;

@@ -43,7 +43,7 @@ class Branches:
     rows: tuple[Restriction, ...]
 
 
-class Evaluation(NamedTuple):
+class BranchedResult(NamedTuple):
     """Logits of every candidate, and what a second pass may reuse.
 
     Attributes:
@@ -88,15 +88,16 @@ class BranchedEvaluation:
         images: tf.Tensor,
         filters: list[SlotFilters],
         training: bool = False,
-        reuse: Evaluation | None = None,
-    ) -> Evaluation:
+        reuse: BranchedResult | None = None,
+    ) -> BranchedResult:
         """Returns the logits of every candidate.
 
         Args:
             images: float32 [batch, height, width, channels].
             filters: Of both slots of every selective layer.
             training: Whether dropout is on. All candidates see the same
-                dropout mask, as they see the same images.
+                mask of Keras' (spatial) dropout, as they see the same images;
+                other random layers draw for each candidate.
             reuse: An evaluation of the same images and filters, whose values
                 are kept where `training` makes no difference.
         """
@@ -115,11 +116,11 @@ class BranchedEvaluation:
 
         known = {}
         if reuse is not None:
-            random = self._graph.random_values
+            random = self._graph.training_dependent
             known = {v: b for v, b in reuse.values.items() if v not in random}
         root = Branches(images, (), ((),))
         values = self._graph.run(root, call, known)
-        return Evaluation(
+        return BranchedResult(
             self._logits(values[self._graph.output], batch), values
         )
 

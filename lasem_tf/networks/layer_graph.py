@@ -78,7 +78,7 @@ class LayerGraph:
         recorder.record(model)
         (self.output,) = recorder.values_of(model.outputs)
         self.steps: tuple[Step, ...] = tuple(recorder.steps)
-        self.random_values = frozenset(self._training_dependent())
+        self.training_dependent = frozenset(self._training_dependent())
 
     def _training_dependent(self) -> Iterator[Value]:
         """Yields the values that differ between training and inference."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 from lasem_tf.checks import InputError
 from lasem_tf.layers.filter_source import Filters, FilterSource, SharingRule
 from lasem_tf.layers.selective_conv import SelectiveConv2D, SlotFilters, pick
+from lasem_tf.networks.convolutions import convolutions, is_selective
 from lasem_tf.networks.layer_graph import LayerGraph, Value, takes_training
 from lasem_tf.transfer import TransferConfiguration
 
@@ -248,57 +249,6 @@ def _check_depth(
             received=f"{depth} convolutions",
             remedy="Use a backbone whose depth does not depend on the image.",
         )
-
-
-def is_selective(layer: Any) -> bool:
-    """Whether a layer of a backbone can take its filters from elsewhere.
-
-    Args:
-        layer: Any layer or operation of a functional model.
-
-    Raises:
-        InputError: If it is a `Conv2D` that does more than convolve, so that
-            putting other filters into it would change what it means.
-    """
-    if not isinstance(layer, keras.layers.Conv2D):
-        return False
-    obstacle = _more_than_filters(layer)
-    if obstacle is not None:
-        raise InputError(
-            f"Convolution '{layer.name}' must be a plain Conv2D to share its "
-            "filters.",
-            received=f"a {type(layer).__name__} with {obstacle}",
-            remedy="Use `keras.layers.Conv2D` without it, or another layer "
-            "type, which is not shared.",
-        )
-    return True
-
-
-def _more_than_filters(layer: keras.layers.Conv2D) -> str | None:
-    """Says what other filters in the layer's place would leave behind."""
-    plain = keras.layers.Conv2D
-    for method in ("call", "convolution_op"):
-        if getattr(type(layer), method) is not getattr(plain, method):
-            return f"its own `{method}`"
-    if layer.kernel_constraint or layer.bias_constraint:
-        return "a constraint"
-    if layer.activity_regularizer:
-        return "an activity regularizer"
-    stateful_activation = not getattr(layer.activation, "built", True)
-    if stateful_activation or len(layer.weights) > 1 + layer.use_bias:
-        return "weights besides kernel and bias"
-    return None
-
-
-def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
-    """Returns the convolutions that can share, in the order of first use.
-
-    Args:
-        model: A functional or Sequential model, built.
-    """
-    return [
-        layer for layer in LayerGraph(model).layers() if is_selective(layer)
-    ]
 
 
 def with_training(layer: Any, kwargs: dict, training: bool) -> dict:

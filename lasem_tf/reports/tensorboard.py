@@ -42,17 +42,9 @@ class TensorBoard:
             _cut(path, before_step=run.history.num_global_epochs)
 
     def on_epoch_end(self, run: RunView) -> None:
-        """Writes what the method told, and accuracies that will not change."""
+        """Writes what the method told, and every accuracy of the epoch."""
         with self._open(run).as_default(step=run.global_epoch):
             _write_result(run)
-            # The current task is evaluated again after the last epoch, when
-            # the method has selected: `on_task_end` writes that.
-            if run.epoch + 1 < run.num_epochs:
-                _write_evaluations(run)
-
-    def on_task_end(self, run: RunView) -> None:
-        """Writes the accuracies with which the phase ended."""
-        with self._open(run).as_default(step=run.global_epoch):
             _write_evaluations(run)
 
     def on_run_end(self, run: RunView) -> None:

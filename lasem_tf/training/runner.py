@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from lasem_tf.checks import check_at_least
+from lasem_tf.checks import check_count
 from lasem_tf.data.pipeline import training_batches
 from lasem_tf.evaluation.history import AccuracyHistory
 from lasem_tf.methods.lifelong_method import EpochResult, LifelongMethod
@@ -49,8 +49,8 @@ class Runner:
         actions: Objects with some of the hooks of `actions.Action`.
 
     Raises:
-        InputError: If a number is too small, or `batch_size` exceeds the
-            number of training images of any task.
+        InputError: If a number is too small or not whole, or `batch_size`
+            exceeds the number of training images of any task.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class Runner:
         evaluation_batch_size: int = 250,
         actions: Sequence[object] = (),
     ):
-        check_at_least("num_epochs", num_epochs, 1)
-        check_at_least("batch_size", batch_size, 1)
-        check_at_least("evaluate_all_every", evaluate_all_every, 0)
-        check_at_least("checkpoint_every", checkpoint_every, 1)
-        check_at_least("evaluation_batch_size", evaluation_batch_size, 1)
+        check_count("num_epochs", num_epochs, 1)
+        check_count("batch_size", batch_size, 1)
+        check_count("evaluate_all_every", evaluate_all_every, 0)
+        check_count("checkpoint_every", checkpoint_every, 1)
+        check_count("evaluation_batch_size", evaluation_batch_size, 1)
         self._workdir = workdir
         self._batch_size = batch_size
         self._evaluate_all_every = evaluate_all_every

@@ -17,9 +17,11 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lasem_tf.checks import InputError, check_one_of
+from lasem_tf.evaluation.history import HistoryRow
 from lasem_tf.files import write_atomically, write_json
 from lasem_tf.training.bindings import first_difference
 from lasem_tf.training.provenance import describe_run
@@ -30,15 +32,7 @@ except ImportError:  # Windows has no such locks; there nobody is kept out.
     fcntl = None
 
 COLUMNS = {
-    "metrics.csv": (
-        "global_epoch",
-        "current_task",
-        "epoch",
-        "task",
-        "split",
-        "accuracy",
-        "loss",
-    ),
+    "metrics.csv": HistoryRow._fields,
     "configurations.csv": (
         "task",
         "epoch",
@@ -60,6 +54,7 @@ class Workdir:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
+        self._is_ours = self._existed = False
 
     def open(self, config_text: str, seed: int) -> Workdir:
         """Begins a workdir, or makes sure that this run may continue it.
@@ -80,11 +75,13 @@ class Workdir:
         try:
             if (self.path / _RUN).exists():
                 self._check_same_run(config_text, seed)
+            self._existed = self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             if not (self.path / _RUN).exists():
                 self._begin(config_text, seed)
+                self._is_ours = True
         except OSError as error:
             raise InputError(
                 "The workdir must be a folder that this user can write to.",
@@ -92,6 +89,22 @@ class Workdir:
                 remedy="Choose another one with `--workdir`.",
             ) from error
         return self
+
+    def remove_if_in_vain(self) -> None:
+        """Removes what `open` began here, if nothing was measured since.
+
+        Otherwise the corrected command of a run that was refused would find a
+        run of another configuration. A folder that this object continued, or
+        in which another process runs, is left as it is.
+        """
+        # Another process may have come between `open` and now, so who holds
+        # the folder is asked again, and the answer holds until it is gone.
+        with contextlib.suppress(InputError, FileNotFoundError):
+            with self.locked():
+                if self._is_ours and not self._has_measured():
+                    shutil.rmtree(self.path, ignore_errors=True)
+                    if self._existed:
+                        self.path.mkdir(exist_ok=True)
 
     @property
     def state(self) -> str:
@@ -184,6 +197,10 @@ class Workdir:
         write_atomically(self.path / _CONFIG, config_text)
         content = describe_run(seed) | {"state": "running"}
         write_json(self.path / _RUN, content)
+
+    def _has_measured(self) -> bool:
+        path = self.path / "metrics.csv"
+        return path.exists() and len(path.read_bytes().splitlines()) > 1
 
     def _check_same_run(self, config_text: str, seed: int) -> None:
         try:

@@ -158,14 +158,19 @@ def test_twenty_tasks_of_ten_meet_every_class_twice():
     assert all(len(set(task.tolist())) == 10 for task in dealt)
 
 
-@pytest.mark.parametrize("classes_per_task", [1, 101])
-def test_refuses_tasks_of_one_class_or_more_than_there_are(classes_per_task):
+def test_refuses_tasks_of_more_classes_than_there_are():
     with pytest.raises(InputError, match="must lie between 2 and 100"):
+        public_cifar100(classes_per_task=101)
+
+
+@pytest.mark.parametrize("classes_per_task", [1, 2.5, "10", None])
+def test_refuses_tasks_of_one_class_or_a_part_of_one(classes_per_task):
+    with pytest.raises(InputError, match="must be a whole number not below 2"):
         public_cifar100(classes_per_task=classes_per_task)
 
 
 def test_refuses_zero_tasks():
-    with pytest.raises(InputError, match="`num_tasks` must be a number not"):
+    with pytest.raises(InputError, match="`num_tasks` must be a whole number"):
         public_cifar100(num_tasks=0)
 
 

@@ -1,10 +1,14 @@
 """Tests of mini-batches: order, form, cache."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
+from lasem_tf.data import pipeline
 from lasem_tf.data.in_memory import in_memory_task
 from lasem_tf.data.pipeline import evaluation_batches, training_batches
 from lasem_tf.data.preprocessing import standardisation
@@ -103,6 +107,27 @@ def test_two_tasks_in_turn_do_not_mix():
         assert max(_order(large, 0, 0)) > 5
 
 
+def test_images_do_not_outlive_their_task(monkeypatch):
+    made = []
+    whole = pipeline._make_fetch_function
+
+    def make(*arguments):
+        fetch = whole(*arguments)
+        made.append(weakref.ref(fetch))
+        return fetch
+
+    monkeypatch.setattr(pipeline, "_make_fetch_function", make)
+    task = _task()
+    for epoch in range(3):
+        _order(task, 0, epoch)
+    gc.collect()
+    (fetch,) = made
+    assert fetch() is not None
+    del task
+    gc.collect()
+    assert fetch() is None
+
+
 def test_whole_training_set_can_be_one_batch():
     assert sorted(_order(_task(), 0, 0, batch_size=23)) == list(range(23))
 
@@ -115,9 +140,9 @@ def test_refuses_a_batch_larger_than_the_training_set():
 
 
 def test_refuses_an_empty_batch():
-    with pytest.raises(InputError, match="`batch_size` must be a number not"):
+    with pytest.raises(InputError, match="`batch_size` must be a whole number"):
         training_batches(_task(), 0, 0, 0)
-    with pytest.raises(InputError, match="`batch_size` must be a number not"):
+    with pytest.raises(InputError, match="`batch_size` must be a whole number"):
         evaluation_batches(_task().test, _task().preprocess, 0)
 
 

@@ -73,5 +73,5 @@ def test_bad_file_is_told_before_any_answer(exported, photos, tmp_path):
 
 
 def test_top_k_must_be_positive(exported, photos):
-    with pytest.raises(InputError, match="`top_k` must be a number not below"):
+    with pytest.raises(InputError, match="`top_k` must be a whole number"):
         predict_files(exported, photos, top_k=0)

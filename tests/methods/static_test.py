@@ -1,5 +1,7 @@
 import functools
+import inspect
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +13,7 @@ from lasem_tf.layers import (
     TensorFactorization,
 )
 from lasem_tf.methods import FixedPosterior, Lasem, RMSprop, Static
+from lasem_tf.methods.selective_method import SelectiveMethod
 from tests.methods import tiny
 from tests.methods.naive_reference import Reference
 
@@ -108,7 +111,8 @@ def test_single_task_learning_is_the_same_for_every_base_learner():
 def test_single_task_learning_leaves_the_knowledge_base_alone():
     method = begun(Static, configuration="single_task")
     before = [v.numpy() for vs in method._knowledge_base for v in vs]
-    trained(method).end_task()
+    trained(method)
+    # Before the roll-back at the end of the task: it was never moved.
     after = [v.numpy() for vs in method._knowledge_base for v in vs]
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -121,12 +125,53 @@ def test_static_shares_everything_unless_told_otherwise():
 
 
 def test_hyperparameters_name_every_argument():
-    method = begun(Static, configuration="TST", seed=4)
-    assert method.hyperparameters["configuration"] == "'TST'"
-    assert method.hyperparameters["seed"] == "4"
-    assert "learning_rate=0.02" in method.hyperparameters["optimizer"].replace(
-        "'learning_rate': '0.02'", "learning_rate=0.02"
+    method = begun(Static, configuration="TST", seed=4, num_m_steps=2)
+    told = method.hyperparameters
+    assert told["configuration"] == "'TST'"
+    assert told["seed"] == "4"
+    assert told["num_m_steps"] == "2"
+    assert told["sharing"] == "HardParameterSharing()"
+    assert told["optimizer"] == (
+        "lasem_tf.methods.rmsprop.RMSprop(learning_rate=0.02)"
     )
+    for constructor in (Static, FixedPosterior, Lasem, SelectiveMethod):
+        parameters = inspect.signature(constructor).parameters.values()
+        names = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+        assert names <= set(told)
+
+
+def test_hyperparameters_tell_optimizers_and_functions_apart():
+    def told(**kwargs):
+        method = Static(tiny.backbone, HardParameterSharing(), **kwargs)
+        return method.hyperparameters
+
+    positional = [functools.partial(RMSprop, rate) for rate in (0.1, 0.2)]
+    assert told(optimizer=positional[0]) != told(optimizer=positional[1])
+    nameless = [lambda n: tiny.head(n), lambda n: tiny.head(n + 0)]
+    assert told(head=nameless[0]) != told(head=nameless[1])
+    assert told(head=nameless[0]) == told(head=nameless[0])
+
+
+def test_refuses_an_optimizer_with_a_schedule():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+    method = Static(
+        tiny.backbone,
+        HardParameterSharing(),
+        optimizer=functools.partial(RMSprop, learning_rate=schedule),
+    )
+    with pytest.raises(InputError, match="must have a constant learning rate"):
+        method.begin_task(tiny.task())
+
+
+def test_predicting_again_and_again_leaves_nothing_behind():
+    method = begun(Static)
+    images, _ = next(iter(tiny.batches(tiny.task())))
+    method.predictor(0)(images)
+    (plain, _), *_ = method._plain.values()
+    nodes = [len(layer._inbound_nodes) for layer in plain.model.layers]
+    for _ in range(3):
+        method.predictor(0)(images)
+    assert nodes == [len(layer._inbound_nodes) for layer in plain.model.layers]
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,9 @@ def test_a_layer_of_a_chain_sees_one_row_per_distinct_prefix(
     network = selective(lambda: graphs.chain(4, seed=1))
     candidates = configurations(*texts)
     images = graphs.images((6, 7, graphs.CHANNELS), batch=3)
-    BranchedEvaluation(network, candidates)(images, network.filters())
+    evaluate = BranchedEvaluation(network, candidates)
+    rows_convolved.clear()  # Of the trial that the constructor makes.
+    evaluate(images, network.filters())
     for index, layer in enumerate(network.selective_layers):
         prefixes = {text[: index + 1] for text in texts}
         assert rows_convolved[layer.name] == 3 * len(prefixes)
@@ -227,9 +229,9 @@ def test_a_layer_of_a_chain_sees_one_row_per_distinct_prefix(
 def test_a_branch_does_not_pay_for_choices_beside_it(rows_convolved):
     """The shortcut depends on the stem and itself: 4 rows, not 16."""
     network = selective()
-    BranchedEvaluation(network, all_configurations(4))(
-        RESIDUAL_IMAGES, network.filters()
-    )
+    evaluate = BranchedEvaluation(network, all_configurations(4))
+    rows_convolved.clear()
+    evaluate(RESIDUAL_IMAGES, network.filters())
     assert rows_convolved == {
         "conv_1": 3 * 2,
         "conv_2": 3 * 4,
@@ -246,6 +248,7 @@ def reset(network):
 def test_a_second_pass_reuses_all_before_the_dropout(rows_convolved):
     network = selective()
     evaluate = BranchedEvaluation(network, all_configurations(4))
+    rows_convolved.clear()
     filters = network.filters()
     first = evaluate(RESIDUAL_IMAGES, filters)
     once = dict(rows_convolved)
@@ -264,6 +267,7 @@ def test_a_second_pass_reuses_all_before_the_dropout(rows_convolved):
 def test_a_second_pass_recomputes_all_after_an_early_dropout(rows_convolved):
     network = selective(early_dropout=True)
     evaluate = BranchedEvaluation(network, all_configurations(4))
+    rows_convolved.clear()
     filters = network.filters()
     first = evaluate(RESIDUAL_IMAGES, filters)
     once = dict(rows_convolved)

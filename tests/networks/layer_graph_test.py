@@ -105,7 +105,7 @@ def test_knows_which_values_differ_between_training_and_inference():
     differing = {
         step.layer.name
         for step in graph.steps
-        if graph.random_values.intersection(step.outputs)
+        if graph.training_dependent.intersection(step.outputs)
     }
     assert differing == {"dropout", "after", "merged"}
 

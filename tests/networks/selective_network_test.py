@@ -9,7 +9,7 @@ import tensorflow as tf
 from lasem_tf.checks import InputError
 from lasem_tf.layers import HardParameterSharing
 from lasem_tf.networks import SelectiveNetwork
-from lasem_tf.networks.selective_network import convolutions
+from lasem_tf.networks.convolutions import convolutions
 from lasem_tf.transfer import TransferConfiguration, all_configurations
 from tests.networks import graphs
 

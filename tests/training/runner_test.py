@@ -248,6 +248,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(fake_run, tmp_path, loss):
     ("name", "value"),
     [
         ("num_epochs", 0),
+        ("num_epochs", 1.5),
         ("batch_size", 0),
         ("evaluate_all_every", -1),
         ("checkpoint_every", 0),

@@ -208,3 +208,40 @@ def test_only_one_run_at_a_time(workdir):
 
     with Workdir(workdir.path).locked():
         pass  # The lock has gone with its holder.
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_what_was_begun_in_vain_is_removed(tmp_path, existed):
+    path = tmp_path / "run"
+    if existed:
+        path.mkdir()
+    workdir = Workdir(path).open(_CONFIG, seed=3)
+    workdir.rewind({})
+
+    workdir.remove_if_in_vain()
+
+    assert path.exists() == existed
+    assert not existed or not any(path.iterdir())
+    workdir.remove_if_in_vain()  # What is gone is no error.
+
+
+def test_what_was_measured_is_never_removed(workdir):
+    workdir.append("metrics.csv", [(0, 0, 0, 0, "test", 0.5, 1.0)])
+
+    workdir.remove_if_in_vain()
+
+    assert workdir.state == "running"
+
+
+def test_what_another_one_began_is_never_removed(workdir):
+    Workdir(workdir.path).open(_CONFIG, seed=3).remove_if_in_vain()
+
+    assert workdir.state == "running"
+
+
+def test_a_workdir_in_which_another_one_runs_is_never_removed(workdir):
+    pytest.importorskip("fcntl", reason="this system has no file locks")
+    with Workdir(workdir.path).locked():
+        workdir.remove_if_in_vain()
+
+    assert workdir.state == "running"
