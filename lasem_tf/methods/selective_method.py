@@ -79,9 +79,9 @@ class SelectiveMethod(LifelongMethod):
     def hyperparameters(self) -> dict[str, str]:
         """See `LifelongMethod.hyperparameters`."""
         found = {}
-        for owner in reversed(type(self).__mro__):
+        for owner in type(self).__mro__:  # What the class itself says first.
             if issubclass(owner, SelectiveMethod):
-                found |= described(self, owner.__init__)
+                found = {**found, **described(self, owner.__init__)}
         return found
 
     @property

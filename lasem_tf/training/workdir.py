@@ -99,7 +99,7 @@ class Workdir:
         """
         # Another process may have come between `open` and now, so who holds
         # the folder is asked again, and the answer holds until it is gone.
-        with contextlib.suppress(InputError, FileNotFoundError):
+        with contextlib.suppress(InputError, OSError):
             with self.locked():
                 if self._is_ours and not self._has_measured():
                     shutil.rmtree(self.path, ignore_errors=True)

@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 import pytest
 
 from lasem_tf.checks import InputError
@@ -41,15 +42,17 @@ def test_one_configuration_may_mix_its_images():
 
 
 def test_ordinary_layers_are_accepted():
-    BranchedEvaluation(
-        network(
-            layers.LayerNormalization(),
-            layers.BatchNormalization(trainable=False),
-            layers.Dropout(0.5),
-            keras.ops.relu,
-        ),
-        all_configurations(2),
+    ordinary = network(
+        layers.LayerNormalization(),
+        layers.BatchNormalization(trainable=False),
+        layers.Dropout(0.5),
+        keras.ops.relu,
     )
+    evaluate = BranchedEvaluation(ordinary, all_configurations(2))
+    images = np.random.default_rng(0).normal(size=(3, 6, 6, 2))
+    result = evaluate(images.astype("float32"), ordinary.filters())
+    assert result.logits.shape == (4, 3, 2)
+    assert np.isfinite(result.logits).all()
 
 
 def test_the_message_names_the_layer():
