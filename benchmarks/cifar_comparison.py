@@ -94,6 +94,9 @@ def _complete_runs(line: str, arguments: argparse.Namespace) -> list[dict]:
         run = json.loads(path.read_text()) if path.is_file() else {}
         if run.get("state") == "complete":
             summary = json.loads((folder / "summary.json").read_text())
+            # Where it lay on this machine is of no use to anyone else.
+            place = str(arguments.workdir.resolve())
+            run["command"] = run["command"].replace(place, "WORKDIR")
             found.append({"summary": summary, "run": run})
     return found
 
@@ -116,7 +119,7 @@ def _machine() -> dict[str, str]:
             if row.startswith("model name")
         ]
         model = f"{len(names)} x {names[0]}" if names else model
-    return {"processor": model, "system": platform.platform()}
+    return {"processor": model, "system": platform.system()}
 
 
 def _parser() -> argparse.ArgumentParser:
