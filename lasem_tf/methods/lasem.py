@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -98,7 +98,9 @@ class Lasem(SelectiveMethod):
     ) -> EpochResult:
         """See `LifelongMethod.train_epoch`."""
         learning_rate = self._start_epoch(global_epoch)
-        loss, posterior = self._compiled_epoch(batches)
+        loss, posterior = self._compiled_epoch(
+            iter(batches), batches.cardinality()
+        )
         return EpochResult(
             loss=float(loss),
             learning_rate=learning_rate,
@@ -194,27 +196,32 @@ class Lasem(SelectiveMethod):
 def make_epoch(
     train_step: Callable[[tf.Tensor, tf.Tensor], StepResult],
     num_configurations: int,
-) -> Callable[[tf.data.Dataset], StepResult]:
+) -> Callable[[Iterator, tf.Tensor], StepResult]:
     """Compiles one pass over all mini-batches of an epoch into one call.
+
+    A loop over a data set would become a function of that data set, which
+    TensorFlow optimises anew in every epoch, for as long as ten steps take.
+    Drawing from an iterator keeps the step in the one compiled graph.
 
     Args:
         train_step: `(images, labels) -> StepResult`.
         num_configurations: Length of the posterior.
 
     Returns:
-        Function from batches to the means over the epoch.
+        Function from an iterator over mini-batches, and how many to draw, to
+        the means over the epoch.
     """
 
     @tf.function(reduce_retracing=True)
-    def train_epoch(batches: tf.data.Dataset) -> StepResult:
+    def train_epoch(batches: Iterator, num_batches: tf.Tensor) -> StepResult:
         loss = tf.zeros([])
         posterior = tf.zeros([num_configurations])
-        num_batches = tf.zeros([])
-        for images, labels in batches:
+        for _ in tf.range(num_batches):
+            images, labels = next(batches)
             result = train_step(images, labels)
             loss += result.loss
             posterior += result.posterior
-            num_batches += 1
-        return StepResult(loss / num_batches, posterior / num_batches)
+        count = tf.cast(num_batches, tf.float32)
+        return StepResult(loss / count, posterior / count)
 
     return train_epoch
