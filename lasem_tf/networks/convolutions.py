@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -51,11 +52,25 @@ def _more_than_filters(layer: keras.layers.Conv2D) -> str | None:
 
 
 def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
-    """Returns the convolutions that can share, in the order of first use.
+    """Returns the convolutions that can share, as `model.layers` lists them.
+
+    So the input side comes first, and of layers beside each other the one
+    that `model.summary()` shows first; layers of a nested model stand in its
+    place.
 
     Args:
         model: A functional or Sequential model, built.
     """
-    return [
+    position = {id(layer): n for n, layer in enumerate(_listed(model))}
+    found = [
         layer for layer in LayerGraph(model).layers() if is_selective(layer)
     ]
+    return sorted(found, key=lambda layer: position[id(layer)])
+
+
+def _listed(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _listed(layer)
+        else:
+            yield layer

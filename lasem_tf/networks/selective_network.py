@@ -11,7 +11,7 @@ import tensorflow as tf
 from lasem_tf.checks import InputError
 from lasem_tf.layers.filter_source import Filters, FilterSource, SharingRule
 from lasem_tf.layers.selective_conv import SelectiveConv2D, SlotFilters, pick
-from lasem_tf.networks.convolutions import convolutions, is_selective
+from lasem_tf.networks.convolutions import convolutions
 from lasem_tf.networks.layer_graph import LayerGraph, Value, takes_training
 from lasem_tf.transfer import TransferConfiguration
 
@@ -35,8 +35,8 @@ class SelectiveNetwork(keras.Model):
 
     Call arguments:
         images: float32 [batch, height, width, channels].
-        mask: bool [num_layers], True where the layer shares, input side
-            first.
+        mask: bool [num_layers], True where the layer shares, in the order of
+            `convolutions`: input side first.
         training: bool. Whether dropout is on.
 
     Output shape: float32 [batch, num_classes] logits.
@@ -59,9 +59,18 @@ class SelectiveNetwork(keras.Model):
         self.image_shape = tuple(model.inputs[0].shape[1:])
         found = convolutions(model)
         _check_depth(model, len(found), knowledge_base)
-        self.selective_layers: list[SelectiveConv2D] = []
+        self.selective_layers = [
+            SelectiveConv2D(
+                layer,
+                sharing.filter_source(
+                    index, layer, knowledge_base and knowledge_base[index]
+                ),
+            )
+            for index, layer in enumerate(found)
+        ]
+        selective = dict(zip(map(id, found), self.selective_layers, strict=True))
         self.graph = LayerGraph(
-            model, _Replacement(self.selective_layers, sharing, knowledge_base)
+            model, lambda layer: selective.get(id(layer), layer)
         )
         convolution_weights = {id(v) for c in found for v in c.weights}
         self.other_weights = [
@@ -200,34 +209,6 @@ class SelectiveNetwork(keras.Model):
             return layer(*args, **with_training(layer, kwargs, training))
 
         return self.graph.run(images, call)
-
-
-class _Replacement:
-    """Puts a `SelectiveConv2D` in the place of each `Conv2D`."""
-
-    def __init__(
-        self,
-        made: list[SelectiveConv2D],
-        sharing: SharingRule,
-        knowledge_base: Sequence[list[keras.Variable]] | None,
-    ):
-        self._made = made
-        self._sharing = sharing
-        self._knowledge_base = knowledge_base
-
-    def __call__(self, layer: keras.Layer) -> Any:
-        if not is_selective(layer):
-            return layer
-        index = len(self._made)
-        shared = self._sharing.filter_source(
-            index,
-            layer,
-            None
-            if self._knowledge_base is None
-            else self._knowledge_base[index],
-        )
-        self._made.append(SelectiveConv2D(layer, shared))
-        return self._made[-1]
 
 
 def _check_depth(

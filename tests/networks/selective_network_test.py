@@ -206,6 +206,20 @@ def test_regularization_of_layers_that_never_share():
     assert float(bare.other_regularization()) == 0.0
 
 
+def test_layers_beside_each_other_are_ordered_as_the_summary_lists_them():
+    images = keras.Input((5, 5, 3))
+    branches = [layers.Conv2D(2, 1)(images[..., c:]) for c in range(3)]
+    model = keras.Model(
+        images, layers.Flatten()(layers.Concatenate()(branches))
+    )
+    listed = [la for la in model.layers if isinstance(la, layers.Conv2D)]
+    assert convolutions(model) == listed
+    network = SelectiveNetwork(model, HardParameterSharing())
+    assert [la.name for la in network.selective_layers] == [
+        la.name for la in listed
+    ]
+
+
 def test_order_of_layers_is_that_of_first_use():
     """Made last, called first: the input side counts."""
     images = keras.Input((5, 5, 2))
