@@ -21,12 +21,14 @@ LIBRARY: dict[str, Callable] = {
     **_named("data", data.cifar100, data.digits, data.synthetic),
     **_named(
         "backbones",
+        backbones.by_channel,
         backbones.cifar,
         backbones.digits,
         backbones.office_home,
         backbones.plain_cnn,
         backbones.stl10,
         backbones.stl10_nine_layers,
+        backbones.zero_head,
     ),
     **_named(
         "layers",

@@ -20,7 +20,7 @@ SHORT = ("NUM_EPOCHS=1", "NUM_TASKS=1")
 TINY = """
 run_experiment.stream = @data.synthetic
 synthetic.num_tasks = 1
-synthetic.num_train_first = 20
+synthetic.num_train = 20
 synthetic.num_test = 20
 run_experiment.backbone = @plain_cnn
 plain_cnn.channels = (4, 4)
@@ -217,7 +217,7 @@ def test_the_stream_of_a_run_is_made_again(tiny, elsewhere, started):
     stream = configuration.load_stream(elsewhere)
     assert (stream.name, len(stream), stream.seed) == ("synthetic", 1, 4)
     again = lasem_tf.data.synthetic(
-        seed=4, num_tasks=1, num_train_first=20, num_test=20
+        seed=4, num_tasks=1, num_train=20, num_test=20
     )
     for images, expected in zip(stream[0].test, again[0].test, strict=True):
         np.testing.assert_array_equal(images[0], expected[0])

@@ -32,7 +32,7 @@ def backbone(image_shape):
 
 def _stream(num_tasks=2):
     return lasem_tf.data.synthetic(
-        num_tasks=num_tasks, num_train_first=20, num_train=20, num_test=20
+        num_tasks=num_tasks, num_train=20, num_test=20
     )
 
 
@@ -106,7 +106,7 @@ def test_a_finished_run_is_not_repeated(finished):
     )
     assert (finished.workdir / "metrics.csv").read_bytes() == before
     # The method is as it was, so its models can be used.
-    images = np.zeros((1, 12, 12, 3), np.float32)
+    images = np.zeros((1, *_stream()[0].image_shape), np.float32)
     assert method.task_model(1)(images).shape == (1, 4)
 
 

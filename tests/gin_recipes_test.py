@@ -41,6 +41,7 @@ def _on_made_images(files):
 def test_there_are_recipes():
     assert {_name(path) for path in ALL_FILES} >= {
         "quickstart.gin",
+        "planted.gin",
         "hps_cifar.gin",
         "tf_cifar.gin",
         "dfcnn_cifar.gin",
@@ -76,7 +77,8 @@ def test_every_recipe_builds(started, path):
     _on_made_images([path])
     (run,) = started
     assert isinstance(run["method"], lasem_tf.Lasem)
-    assert run["batch_size"] == 10
+    expected = {"planted.gin": 50}.get(path.name, 10)
+    assert run["batch_size"] == expected
 
 
 @pytest.mark.parametrize("path", METHODS, ids=_name)
@@ -163,7 +165,7 @@ def test_cifar_recipes_take_their_first_steps(tmp_path, learner):
     params = [
         "NUM_EPOCHS=1",
         "NUM_TASKS=1",
-        "synthetic.num_train_first=20",
+        "synthetic.num_train=20",
         "synthetic.num_test=20",
     ]
     configuration.train(files, params, workdir=tmp_path / "new")

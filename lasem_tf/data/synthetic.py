@@ -14,94 +14,74 @@ from lasem_tf.tasks import Task, TaskStream
 from lasem_tf.transfer import TransferConfiguration
 
 _GREY = 128
-_PIXELS_PER_UNIT = 40
-# Parts of the level below in one part, symbols per class, places per image.
-_PARTS_PER_PART = 3
-_SYMBOLS_PER_CLASS = 2
-_NUM_PLACES = 3
+_PIXELS_PER_UNIT = 20
+_STROKE_SIZE = 5  # pixels
+_PLACES_PER_SIDE = 3
+_IMAGE_SIZE = _STROKE_SIZE * _PLACES_PER_SIDE
+_STROKES_PER_CHANNEL = 3
+_MAX_CHANNELS = 6  # 64 classes
+# Two new strokes per task, all at right angles, out of 5 * 5 - 1 dimensions.
+_MAX_TASKS = 12
 
 
 @dataclasses.dataclass(frozen=True)
 class _Recipe:
     """What is the same for every image of the stream."""
 
-    configuration: TransferConfiguration
-    image_size: int
-    num_channels: int
-    num_parts: int
-    num_classes: int
-    decoy_strength: float
+    planted: TransferConfiguration
+    seed: int
     noise: float
-
-
-@dataclasses.dataclass(frozen=True)
-class _World:
-    """How the images of one task are made.
-
-    Attributes:
-        dictionaries: One per level, the one nearest the pixels first, float64
-            [3, 3, parts below, parts]: what a part looks like in the level
-            below.
-        symbols: int64 [num_classes, symbols per class]. Parts of the highest
-            level that make a class.
-    """
-
-    dictionaries: tuple[np.ndarray, ...]
-    symbols: np.ndarray
+    glare: float
+    glare_fraction: float
 
 
 def synthetic(
     seed: int = 0,
     planted: str = "TS",
     num_tasks: int = 4,
-    num_classes: int = 4,
-    num_train_first: int = 800,
-    num_train: int = 40,
+    num_train: int = 2000,
     num_validation: int = 40,
-    num_test: int = 200,
-    image_size: int = 12,
-    num_channels: int = 3,
-    num_parts: int = 8,
-    decoy_strength: float = 1.0,
-    noise: float = 0.5,
+    num_test: int = 400,
+    noise: float = 0.2,
+    glare: float = 8.0,
+    glare_fraction: float = 0.1,
 ) -> TaskStream:
     """Returns a stream in which `planted` says what tasks have in common.
 
-    Images are drawn from the top down, as a convolutional network reads them
-    from the bottom up. A class is a few symbols at random places; a symbol is
-    an arrangement of parts of the level below in a 3 x 3 window, those of
-    parts below, and so on down to the pixels: one level per letter of
-    `planted`. What the parts of a level look like is drawn once for the
-    stream where the letter is `S` and anew for every task where it is `T`.
-    Where a letter is `T`, images of every task but the first also hold a
-    decoy: a drawing of a random class in the manner of an earlier task. So
-    filters that earlier tasks left behind see what they know well, and it
-    says nothing about the label.
+    An image has one channel per letter of `planted`, and in each channel
+    there is one of two strokes, at three of nine places: which one is one bit
+    of the class. What the two strokes of a channel look like is the same in
+    all tasks where the letter is `S`, and new in each task where it is `T`.
+    There, some images of later tasks also glare: they hold a far too bright
+    stroke of each earlier task, which says nothing about the class.
 
-    The first task has many images and later ones have few: what can be shared
-    is learned at the first and is needed at the later ones.
+    Made for `backbones.by_channel`, whose convolutions read one channel each.
+    Filters that earlier tasks left behind know the strokes of an `S` channel
+    at once; in a `T` channel they are blind to what matters, for all strokes
+    of a channel are at right angles, and are dazzled by the glare.
 
-    What is guaranteed: levels marked `S` are the same numbers in all tasks,
-    levels marked `T` are independent draws, and decoys are independent of
-    labels. What is not: that a given network and training length makes use of
-    it. The first task has nothing to share yet, so what is selected for it
-    means nothing.
+    What is guaranteed: the strokes of an `S` channel are the same numbers in
+    all tasks, those of a `T` channel are orthogonal to those of every other
+    task, and glare is independent of the class. The first task has nothing
+    to share yet, so what is selected for it means nothing.
+
+    Not from the paper.
 
     Args:
         seed: Draws everything.
-        planted: Configuration as `TransferConfiguration.parse` reads it when
-            written in letters, nearest the pixels first.
-        num_tasks: Number of tasks.
-        num_classes: Classes of each task, at least 2.
-        num_train_first: Training images of the first task.
-        num_train: Training images of every later task.
-        num_validation: Validation images of every task.
-        num_test: Test images of every task.
-        image_size: Height and width in pixels.
-        num_channels: Channels of an image.
-        num_parts: Different parts per level.
-        decoy_strength: Contrast of a decoy; 1 is that of the drawing itself.
-        noise: Deviation of Gaussian noise on every pixel, in the same unit.
+        planted: Letters S and T, one per channel, at most 6.
+        num_tasks: Number of tasks, at most 12.
+        num_train: Training images of each task.
+        num_validation: Validation images of each task.
+        num_test: Test images of each task.
+        noise: Deviation of Gaussian noise on every pixel; the 25 pixels of a
+            stroke have norm 1.
+        glare: Norm of a glaring stroke.
+        glare_fraction: Share of images that glare, in [0, 1].
+
+    Returns:
+        Tasks of images uint8 [15, 15, len(planted)] in `2 ** len(planted)`
+        classes.
 
     Raises:
         InputError: If `planted` is not written in S and T, or a number is out
@@ -109,170 +89,121 @@ def synthetic(
     """
     recipe = _Recipe(
         TransferConfiguration.parse(planted, num_layers=len(planted)),
-        image_size,
-        num_channels,
-        num_parts,
-        num_classes,
-        decoy_strength,
+        seed,
         noise,
+        glare,
+        glare_fraction,
     )
-    counts = dict(validation=num_validation, test=num_test)
-    _check_numbers(recipe, num_tasks, num_train_first, num_train, **counts)
-    worlds = [_make_world(recipe, seed, index) for index in range(num_tasks)]
-    tasks = []
-    for index in range(num_tasks):
-        counts["train"] = num_train if index else num_train_first
-        tasks.append(_make_task(recipe, worlds[: index + 1], counts, seed))
-    return TaskStream(name="synthetic", tasks=tuple(tasks), seed=seed)
+    counts = dict(train=num_train, validation=num_validation, test=num_test)
+    _check_numbers(recipe, num_tasks, counts)
+    tasks = tuple(
+        _make_task(recipe, index, counts) for index in range(num_tasks)
+    )
+    return TaskStream(name="synthetic", tasks=tasks, seed=seed)
 
 
 def _check_numbers(
-    recipe: _Recipe,
-    num_tasks: int,
-    num_train_first: int,
-    num_train: int,
-    validation: int,
-    test: int,
+    recipe: _Recipe, num_tasks: int, counts: dict[str, int]
 ) -> None:
     check_count("num_tasks", num_tasks, 1)
-    check_count("num_classes", recipe.num_classes, 2)
-    check_count("num_train_first", num_train_first, recipe.num_classes)
-    check_count("num_train", num_train, recipe.num_classes)
-    check_count("num_validation", validation, 1)
-    check_count("num_test", test, 1)
-    check_count("image_size", recipe.image_size, 3)
-    check_count("num_channels", recipe.num_channels, 1)
-    check_count("num_parts", recipe.num_parts, 2)
-    check_at_least("decoy_strength", recipe.decoy_strength, 0)
-    check_at_least("noise", recipe.noise, 0)
-    num_pairs = recipe.num_parts * (recipe.num_parts - 1) // 2
-    if recipe.num_classes > num_pairs:
-        raise InputError(
-            f"`num_classes` must not exceed {num_pairs}, the number of pairs "
-            f"of {recipe.num_parts} parts.",
-            received=f"num_classes={recipe.num_classes}",
-            remedy="Raise `num_parts`.",
-        )
+    for split, count in counts.items():
+        check_count(f"num_{split}", count, 1)
+    for name in ("noise", "glare", "glare_fraction"):
+        check_at_least(name, getattr(recipe, name), 0)
+    limits = {
+        "num_tasks": (num_tasks, _MAX_TASKS),
+        "len(planted)": (len(recipe.planted), _MAX_CHANNELS),
+        "glare_fraction": (recipe.glare_fraction, 1),
+    }
+    for name, (value, limit) in limits.items():
+        if value > limit:
+            raise InputError(
+                f"`{name}` must not exceed {limit}.",
+                received=f"{name}={value}",
+                remedy="Make it smaller.",
+            )
 
 
-def _make_task(
-    recipe: _Recipe, worlds: list[_World], counts: dict[str, int], seed: int
-) -> Task:
-    """Returns the task of the last world; the others make its decoys."""
-    index = len(worlds) - 1
+def _make_task(recipe: _Recipe, index: int, counts: dict[str, int]) -> Task:
     splits = {
         split: _make_examples(
             recipe,
-            worlds,
+            index,
             count,
-            numpy_generator(seed, "synthetic", "images", index, split),
+            numpy_generator(recipe.seed, "synthetic", "images", index, split),
         )
         for split, count in counts.items()
     }
+    num_classes = 2 ** len(recipe.planted)
     return in_memory_task(
         f"synthetic_{index:02d}",
-        tuple(f"class_{label}" for label in range(recipe.num_classes)),
+        tuple(f"class_{label}" for label in range(num_classes)),
         preprocess=standardisation(splits["train"][0]),
         **splits,
     )
 
 
-def _make_world(recipe: _Recipe, seed: int, task_index: int) -> _World:
-    dictionaries = []
-    for level, shared in enumerate(recipe.configuration.shared):
-        owner = "all" if shared else task_index
-        generator = numpy_generator(seed, "synthetic", "parts", level, owner)
-        make = _make_arrangements if level else _make_strokes
-        dictionaries.append(make(recipe, generator))
-    generator = numpy_generator(seed, "synthetic", "symbols", task_index)
-    return _World(tuple(dictionaries), _make_symbols(recipe, generator))
-
-
-def _make_strokes(
-    recipe: _Recipe, generator: np.random.Generator
-) -> np.ndarray:
-    """Returns [3, 3, channels, parts]: patterns of mean 0 and norm 3."""
-    shape = (3, 3, recipe.num_channels, recipe.num_parts)
-    strokes = generator.normal(size=shape)
-    strokes -= strokes.mean(axis=(0, 1, 2))
-    return 3 * strokes / np.linalg.norm(strokes.reshape(-1, shape[-1]), axis=0)
-
-
-def _make_arrangements(
-    recipe: _Recipe, generator: np.random.Generator
-) -> np.ndarray:
-    """Returns [3, 3, parts, parts] of zeros and, in few places, ones."""
-    arrangements = np.zeros((9, recipe.num_parts, recipe.num_parts))
-    for part in range(recipe.num_parts):
-        cells = generator.choice(9, _PARTS_PER_PART, replace=False)
-        below = generator.integers(recipe.num_parts, size=_PARTS_PER_PART)
-        arrangements[cells, below, part] = 1.0
-    return arrangements.reshape(3, 3, recipe.num_parts, recipe.num_parts)
-
-
-def _make_symbols(
-    recipe: _Recipe, generator: np.random.Generator
-) -> np.ndarray:
-    """Returns [num_classes, symbols per class], no two classes alike."""
-    first, second = np.triu_indices(recipe.num_parts, k=1)
-    chosen = generator.permutation(len(first))[: recipe.num_classes]
-    return np.stack([first[chosen], second[chosen]], axis=1)
+def _strokes(recipe: _Recipe, channel: int, task_index: int) -> np.ndarray:
+    """Returns the two strokes of a channel, float64 [2, 5, 5], of norm 1."""
+    generator = numpy_generator(recipe.seed, "synthetic", "strokes", channel)
+    num_pixels = _STROKE_SIZE**2
+    columns = generator.normal(size=(num_pixels, num_pixels))
+    columns[:, 0] = 1.0  # So that all others have mean 0.
+    basis = np.linalg.qr(columns)[0].T[1:]
+    first = 0 if recipe.planted.shared[channel] else 2 * task_index
+    return basis[first : first + 2].reshape(2, _STROKE_SIZE, _STROKE_SIZE)
 
 
 def _make_examples(
     recipe: _Recipe,
-    worlds: list[_World],
+    task_index: int,
     num_images: int,
     generator: np.random.Generator,
 ) -> Examples:
-    """Returns uint8 images and int64 labels; the last world is the task's."""
-    labels = generator.permutation(np.arange(num_images) % recipe.num_classes)
-    images = _draw(recipe, worlds[-1], labels, generator)
-    if len(worlds) > 1 and recipe.configuration.num_shared < len(
-        recipe.configuration
-    ):
-        owners = generator.integers(len(worlds) - 1, size=num_images)
-        decoys = generator.integers(recipe.num_classes, size=num_images)
-        for owner, world in enumerate(worlds[:-1]):
-            by_owner = owners == owner
-            images[by_owner] += recipe.decoy_strength * _draw(
-                recipe, world, decoys[by_owner], generator
-            )
+    """Returns uint8 images and int64 labels."""
+    num_classes = 2 ** len(recipe.planted)
+    labels = generator.permutation(np.arange(num_images) % num_classes)
+    channels = [
+        _draw_channel(recipe, channel, task_index, labels, generator)
+        for channel in range(len(recipe.planted))
+    ]
+    images = np.stack(channels, axis=-1)
     images += recipe.noise * generator.normal(size=images.shape)
     pixels = np.rint(_GREY + _PIXELS_PER_UNIT * images)
     return np.clip(pixels, 0, 255).astype(np.uint8), labels
 
 
-def _draw(
+def _draw_channel(
     recipe: _Recipe,
-    world: _World,
+    channel: int,
+    task_index: int,
     labels: np.ndarray,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Returns drawings [num_images, height, width, channels], mean 0."""
-    size = recipe.image_size
-    maps = np.zeros((len(labels), size, size, recipe.num_parts))
-    for symbol in world.symbols[labels].T:
-        for _ in range(_NUM_PLACES):
-            row, column = generator.integers(size, size=(2, len(labels)))
-            maps[np.arange(len(labels)), row, column, symbol] = 1.0
-    for dictionary in reversed(world.dictionaries):
-        maps = _spread(maps, dictionary)
-    return maps
+    """Returns one channel without noise, float64 [num_images, 15, 15]."""
+    bits = (labels >> channel) & 1
+    own = _strokes(recipe, channel, task_index)
+    image = _put_at_places(own[bits], generator)
+    if recipe.planted.shared[channel] or task_index == 0:
+        return image
+    glares = generator.random(len(labels)) < recipe.glare_fraction
+    brightness = recipe.glare * glares[:, None, None]
+    for index in range(task_index):
+        earlier = _strokes(recipe, channel, index)
+        drawn = earlier[generator.integers(2, size=len(labels))]
+        image = image + _put_at_places(brightness * drawn, generator)
+    return image
 
 
-def _spread(maps: np.ndarray, dictionary: np.ndarray) -> np.ndarray:
-    """Replaces every part by what it looks like one level below.
-
-    What leaves the image on one side comes back on the other, so that no
-    place is special.
-    """
-    return sum(
-        np.roll(
-            maps @ dictionary[row, column].T,
-            (row - 1, column - 1),
-            axis=(1, 2),
-        )
-        for row in range(3)
-        for column in range(3)
-    )
+def _put_at_places(
+    strokes: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Puts each image's stroke at three of its nine places, drawn anew."""
+    num_images = len(strokes)
+    side, size = _PLACES_PER_SIDE, _STROKE_SIZE
+    places = generator.permuted(
+        np.tile(np.arange(side**2) < _STROKES_PER_CHANNEL, (num_images, 1)),
+        axis=1,
+    ).reshape(num_images, side, 1, side, 1)
+    images = places * strokes[:, None, :, None, :]
+    return images.reshape(num_images, side * size, side * size)

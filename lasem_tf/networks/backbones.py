@@ -36,6 +36,20 @@ def linear_head(num_classes: int) -> keras.Layer:
     return keras.layers.Dense(num_classes, name="head", **paper_initializers())
 
 
+def zero_head(num_classes: int) -> keras.Layer:
+    """Returns an output layer that knows nothing yet: its weights are zero.
+
+    Every configuration then begins with the same likelihood, whatever its
+    features, and the first mini-batch does not favour one by chance.
+
+    Args:
+        num_classes: Number of classes of the task.
+    """
+    return keras.layers.Dense(
+        num_classes, name="head", kernel_initializer="zeros"
+    )
+
+
 def plain_cnn(
     image_shape: tuple[int, int, int],
     *,
@@ -171,3 +185,33 @@ def digits(image_shape: tuple[int, int, int]) -> keras.Model:
         initializers=lambda: {"kernel_initializer": "he_normal"},
         name="digits",
     )
+
+
+def by_channel(
+    image_shape: tuple[int, int, int], filters: int = 4, kernel_size: int = 5
+) -> keras.Model:
+    """Returns convolutions side by side, each of which reads one channel.
+
+    Not from the paper: it goes with `data.synthetic`, whose channels differ in
+    whether tasks have anything in common there.
+
+    Args:
+        image_shape: Height, width and channels.
+        filters: Output channels of each convolution.
+        kernel_size: Filter height and width.
+    """
+    images = keras.Input(image_shape, name="images")
+    branches = []
+    for channel in range(image_shape[-1]):
+        outputs = keras.layers.Conv2D(
+            filters,
+            kernel_size,
+            padding="same",
+            activation="relu",
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.1),
+            name=f"conv_{channel + 1}",
+        )(images[..., channel : channel + 1])
+        branches.append(keras.layers.GlobalMaxPooling2D()(outputs))
+    several = len(branches) > 1
+    features = keras.layers.Concatenate()(branches) if several else branches[0]
+    return keras.Model(images, features, name="by_channel")

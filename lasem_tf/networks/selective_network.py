@@ -68,7 +68,9 @@ class SelectiveNetwork(keras.Model):
             )
             for index, layer in enumerate(found)
         ]
-        selective = dict(zip(map(id, found), self.selective_layers, strict=True))
+        selective = dict(
+            zip(map(id, found), self.selective_layers, strict=True)
+        )
         self.graph = LayerGraph(
             model, lambda layer: selective.get(id(layer), layer)
         )

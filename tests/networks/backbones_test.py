@@ -134,3 +134,22 @@ def test_the_head_is_linear():
     outputs = head(np.array([[-100.0, 1.0]]))
     expected = np.array([[-100.0, 1.0]]) @ head.kernel + 0.2
     np.testing.assert_allclose(outputs, expected, rtol=1e-5)
+
+
+def test_a_head_of_zeros_gives_every_configuration_the_same_likelihood():
+    outputs = backbones.zero_head(3)(np.array([[-100.0, 1.0]]))
+    np.testing.assert_array_equal(outputs, np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("num_channels", [1, 3])
+def test_each_convolution_reads_its_own_channel(num_channels):
+    model = backbones.by_channel((15, 15, num_channels), filters=2)
+    images = np.random.default_rng(0).normal(size=(1, 15, 15, num_channels))
+    images = images.astype(np.float32)
+    before = np.array(model(images)).reshape(num_channels, 2)
+    for channel in range(num_channels):
+        changed = images.copy()
+        changed[..., channel] = 3.0
+        after = np.array(model(changed)).reshape(num_channels, 2)
+        differs = (before != after).any(axis=1)
+        assert differs.tolist() == [c == channel for c in range(num_channels)]
