@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
-import platform
 import subprocess
 import sys
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+import measuring
 
-from lasem_tf.files import write_json  # noqa: E402
+from lasem_tf.files import write_json
 
 _STATIC = ["--gin_file=gin/methods/static.gin"]
 _SINGLE_TASK = [*_STATIC, '--gin_param=Static.configuration="single_task"']
@@ -67,7 +65,8 @@ def report(arguments: argparse.Namespace) -> None:
     )
     print(table)
     if arguments.json:
-        content = {"machine": _machine(), "runs": runs, "table": table}
+        # Each run tells its own command, date and versions.
+        content = {"machine": measuring.machine(), "runs": runs, "table": table}
         write_json(arguments.json, content)
 
 
@@ -82,7 +81,7 @@ def _train(line: str, seed: int, arguments: argparse.Namespace) -> None:
         f"--workdir={_workdir(line, seed, arguments)}",
     ]
     print(f"{line}, seed {seed}: {' '.join(command[1:])}", flush=True)
-    subprocess.run(command, cwd=REPOSITORY, check=True)
+    subprocess.run(command, cwd=measuring.REPOSITORY, check=True)
 
 
 def _complete_runs(line: str, arguments: argparse.Namespace) -> list[dict]:
@@ -108,26 +107,9 @@ def _workdir(
     return arguments.workdir.resolve() / f"{'_'.join(words)}_seed{seed}"
 
 
-def _machine() -> dict[str, str]:
-    """Says what the runs were measured on, if they were run here."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [
-            row.partition(":")[2].strip()
-            for row in cpuinfo.read_text().splitlines()
-            if row.startswith("model name")
-        ]
-        model = f"{len(names)} x {names[0]}" if names else model
-    return {"processor": model, "system": platform.system()}
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = measuring.parser(__doc__)
     parser.add_argument("--workdir", type=pathlib.Path, required=True)
-    parser.add_argument("--json", type=pathlib.Path, help="write the report")
     parser.add_argument("--num_epochs", type=int, default=60, help="per task")
     parser.add_argument("--num_tasks", type=int, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

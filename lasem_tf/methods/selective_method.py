@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from lasem_tf.layers.filter_source import SharingRule
 from lasem_tf.methods.lifelong_method import LifelongMethod, described
 from lasem_tf.methods.rmsprop import RMSprop
 from lasem_tf.methods.task_parameters import (
-    PlainNetwork,
+    PlainNetworks,
     TaskParameters,
     Variables,
 )
@@ -73,7 +72,7 @@ class SelectiveMethod(LifelongMethod):
         self._selected: list[TransferConfiguration] = []
         self._network: SelectiveNetwork | None = None
         self._task: Task | None = None
-        self._plain: dict[tuple, tuple[PlainNetwork, Callable]] = {}
+        self._plain = PlainNetworks(backbone, head)
 
     @property
     def hyperparameters(self) -> dict[str, str]:
@@ -160,7 +159,7 @@ class SelectiveMethod(LifelongMethod):
         )
         self._task = task
         self._network = SelectiveNetwork(
-            self._plain_network(task.image_shape, task.num_classes),
+            self._plain.new(task.image_shape, task.num_classes),
             self.sharing,
             self._knowledge_base,
         )
@@ -212,47 +211,11 @@ class SelectiveMethod(LifelongMethod):
 
     def task_model(self, task_index: int) -> keras.Model:
         """See `LifelongMethod.task_model`."""
-        parameters = self.parameters(task_index)
-        model = self._plain_network(
-            parameters.image_shape, parameters.num_classes
-        )
-        PlainNetwork(model).take_over(parameters)
-        return model
+        return self._plain.model(self.parameters(task_index))
 
     def predictor(self, task_index: int) -> Callable[[tf.Tensor], tf.Tensor]:
-        """See `LifelongMethod.predictor`.
-
-        Tasks of one image shape and number of classes take turns in one
-        compiled plain network, so a new task costs no new trace.
-        """
-        parameters = self.parameters(task_index)
-        key = (parameters.image_shape, parameters.num_classes)
-        if key not in self._plain:
-            model = self._plain_network(*key)
-            compiled = tf.function(
-                functools.partial(model, training=False), reduce_retracing=True
-            )
-            self._plain[key] = PlainNetwork(model), compiled
-        plain, compiled = self._plain[key]
-        plain.take_over(parameters)
-        return compiled
-
-    def _plain_network(
-        self, image_shape: tuple[int, int, int], num_classes: int
-    ) -> keras.Model:
-        backbone = self.backbone(image_shape)
-        shapes = [tuple(tensor.shape) for tensor in backbone.outputs]
-        one_to_one = len(backbone.inputs) == len(shapes) == 1
-        if not one_to_one or len(shapes[0]) != 2:
-            raise InputError(
-                "A backbone must take one image and end in one vector of "
-                "features for it.",
-                received=f"{len(backbone.inputs)} inputs, outputs of shape "
-                f"{shapes}",
-                remedy="End it with Flatten or GlobalAveragePooling2D.",
-            )
-        logits = self.head(num_classes)(backbone.outputs[0])
-        return keras.Model(backbone.inputs[0], logits, name=backbone.name)
+        """See `LifelongMethod.predictor`."""
+        return self._plain.predictor(self.parameters(task_index))
 
     @property
     def state(self) -> dict[str, tf.Module]:

@@ -19,7 +19,7 @@ class ProgressBar:
 
     The bar shows task, epoch, the current task's test accuracy, the most
     probable configuration and the time left. Where the output is no terminal
-    there is no bar, only the lines.
+    nothing is written: a log that someone keeps holds results only.
 
     Args:
         file: Where to write. `None`: standard error, so that standard output
@@ -56,6 +56,8 @@ class ProgressBar:
 
     def on_task_end(self, run: RunView) -> None:
         """Prints a line about the finished task."""
+        if self._bar.disable:
+            return
         selection = run.method.selection(run.task_index)
         chosen = f"{selection}, " if isinstance(selection, str) else ""
         seconds = datetime.timedelta(seconds=round(run.total_seconds))

@@ -1,5 +1,6 @@
 import io
 import re
+import sys
 
 from lasem_tf.reports.progress import ProgressBar
 
@@ -15,24 +16,31 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_no_terminal_one_line_per_finished_task(make_run):
+def lines_of(output):
+    """What was printed above the bar."""
+    shown = output.getvalue().replace("\r", "\n").splitlines()
+    return [line for line in shown if line.startswith("Task")]
+
+
+def test_quiet_where_there_is_no_terminal(make_run):
     output = io.StringIO()
     make_run().play([ProgressBar(output)])
-    assert output.getvalue() == LINES
+    assert output.getvalue() == ""
 
 
-def test_default_output_is_standard_error(make_run, capsys):
+def test_default_output_is_standard_error(make_run, capsys, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     make_run().play([ProgressBar()])
-    captured = capsys.readouterr()
-    assert captured.err == LINES
-    assert captured.out == ""
+    assert lines_of(terminal) == LINES.splitlines()
+    assert capsys.readouterr().out == ""
 
 
 def test_method_that_chooses_nothing(make_run):
-    output = io.StringIO()
+    output = Terminal()
     selections = (None, {"columns": 2}, "TT")
     make_run(selections=selections).play([ProgressBar(output)])
-    assert output.getvalue().splitlines()[:2] == [
+    assert lines_of(output)[:2] == [
         "Task 1 of 3 learned: test accuracy 50.0 %, 0:01:30 so far.",
         "Task 2 of 3 learned: test accuracy 40.0 %, 0:01:30 so far.",
     ]
@@ -45,9 +53,7 @@ def test_bar_shows_where_the_run_is(make_run):
     # After six epochs the prior of the fifth shift is highest at its second.
     assert last.startswith("task 3/3 · epoch 2/2 · test 70.0 % · SS |")
     assert re.search(r"\| 100 % · 00:00 left\s*$", last)
-    # The lines are printed above the bar.
-    shown = output.getvalue().replace("\r", "\n").splitlines()
-    assert LINES.splitlines() == [s for s in shown if s.startswith("Task")]
+    assert lines_of(output) == LINES.splitlines()
 
 
 def test_bar_of_a_continued_run_starts_where_it_was_left(make_run):

@@ -1,0 +1,158 @@
+"""Milliseconds per training step: one network, and LASEM's whole search.
+
+    python benchmarks/step_time.py
+    python benchmarks/step_time.py --networks cifar --batch_sizes 10 50 \
+        --json benchmarks/results/step_time.json
+
+Variants take turns in one process on images of noise, each on the second task
+of its own stream, so that there is something to share. A sample is an epoch of
+--steps steps. "static" trains all-shared; "one network each" is how LASEM was
+first published, left out where --max_networks configurations are exceeded.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import measuring
+import numpy as np
+import tensorflow as tf
+from one_network_per_configuration import OneNetworkPerConfiguration
+
+from lasem_tf import layers, methods
+from lasem_tf.data.in_memory import in_memory_task
+from lasem_tf.data.preprocessing import standardisation
+from lasem_tf.networks import backbones
+from lasem_tf.tasks import Task
+
+LEARNERS = {
+    "hps": layers.HardParameterSharing,
+    "tf": layers.TensorFactorization,
+    "dfcnn": layers.DeconvFactorization,
+}
+# Backbone and image size.
+NETWORKS = {
+    "cifar": (backbones.cifar, 32),
+    "stl10": (backbones.stl10, 96),
+    "stl10_nine_layers": (backbones.stl10_nine_layers, 96),
+}
+NUM_CLASSES = 10
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    cases = [
+        (network, learner, batch_size)
+        for network in arguments.networks
+        for learner in arguments.learners
+        for batch_size in arguments.batch_sizes
+    ]
+    found, rows = [], []
+    for case in cases:
+        samples = _measure(*case, arguments)
+        relative = measuring.ratios(samples, to="static")
+        found.append(
+            {
+                "network": case[0],
+                "learner": case[1],
+                "batch_size": case[2],
+                "milliseconds": samples,
+                "ratio_to_static": relative,
+            }
+        )
+        rows += _rows(case, samples, relative)
+    header = ["network", "learner", "batch", "variant", "ms", "to static"]
+    text = measuring.table(header, rows)
+    print(text)
+    measuring.write_report(arguments, {"cases": found, "table": text})
+
+
+def _measure(network, learner, batch_size, arguments) -> dict[str, list]:
+    """Returns milliseconds per step, one sample per round, by variant."""
+    batches = _batches(network, batch_size, arguments.steps)
+    begun = functools.partial(_begun, network, learner)
+    variants = {"static": begun(methods.Static)}
+    tree = begun(methods.Lasem)
+    if 2 ** _depth(tree) <= arguments.max_networks:
+        variants["one network each"] = begun(OneNetworkPerConfiguration)
+    variants["prefix tree"] = tree
+    seconds = measuring.interleaved(
+        {
+            name: functools.partial(method.train_epoch, batches, 0)
+            for name, method in variants.items()
+        },
+        arguments.rounds,
+    )
+    return {
+        name: [1000 * s / arguments.steps for s in of_variant]
+        for name, of_variant in seconds.items()
+    }
+
+
+def _batches(network: str, batch_size: int, steps: int) -> tf.data.Dataset:
+    task = _noise(network, batch_size * steps)
+    return (
+        task.train.batch(batch_size)
+        .map(lambda images, labels: (task.preprocess(images), labels))
+        .cache()
+    )
+
+
+def _noise(network: str, num_images: int) -> Task:
+    size = NETWORKS[network][1]
+    generator = np.random.default_rng(0)
+    shape = (num_images, size, size, 3)
+    images = generator.integers(0, 256, shape, np.uint8)
+    examples = images, np.arange(num_images) % NUM_CLASSES
+    return in_memory_task(
+        "noise",
+        tuple(map(str, range(NUM_CLASSES))),
+        train=examples,
+        validation=examples,
+        test=examples,
+        preprocess=standardisation(images),
+    )
+
+
+def _begun(network: str, learner: str, method: type) -> methods.Lasem:
+    """Returns a method that has begun its second task."""
+    made = method(NETWORKS[network][0], LEARNERS[learner]())
+    task = _noise(network, NUM_CLASSES)
+    made.begin_task(task)
+    made.end_task()
+    made.begin_task(task)
+    return made
+
+
+def _depth(method: methods.Lasem) -> int:
+    return method._network.num_layers
+
+
+def _rows(case, samples, relative) -> list[list[object]]:
+    rows = []
+    for name, of_variant in samples.items():
+        ratio = relative[name]
+        spread = (
+            f"{ratio['median']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})"
+        )
+        rows.append([*case, name, f"{np.median(of_variant):.1f}", spread])
+    return rows
+
+
+def _parser():
+    parser = measuring.parser(__doc__)
+    parser.add_argument(
+        "--networks", nargs="+", choices=NETWORKS, default=["cifar", "stl10"]
+    )
+    parser.add_argument(
+        "--learners", nargs="+", choices=LEARNERS, default=list(LEARNERS)
+    )
+    parser.add_argument("--batch_sizes", nargs="+", type=int, default=[10, 50])
+    parser.add_argument("--rounds", type=int, default=9, help="samples each")
+    parser.add_argument("--steps", type=int, default=10, help="per sample")
+    parser.add_argument("--max_networks", type=int, default=16)
+    return parser
+
+
+if __name__ == "__main__":
+    main()
