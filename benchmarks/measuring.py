@@ -81,7 +81,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawTextHelpFormatter
     )
-    made.add_argument("--json", type=pathlib.Path, help="write every sample")
+    made.add_argument("--json", type=pathlib.Path, help="write the report")
     return made
 
 
@@ -97,7 +97,7 @@ def write_report(
 
 def circumstances(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Returns script, flags, date, versions and machine."""
-    # Not above: it brings TensorFlow, for which `--help` need not wait.
+    # Not above: cifar_comparison needs no TensorFlow to say its `--help`.
     from lasem_tf.training.provenance import git_revision
 
     now = datetime.datetime.now(datetime.timezone.utc)

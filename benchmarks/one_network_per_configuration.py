@@ -12,7 +12,10 @@ from lasem_tf.methods.lasem import Lasem, StepResult
 
 
 class OneNetworkPerConfiguration(Lasem):
-    """Computes what `Lasem` computes, without sharing any of the work."""
+    """Computes what `Lasem` with one M-step does, sharing none of the work.
+
+    With dropout each network draws a mask of its own.
+    """
 
     name = "one_network_per_configuration"
 

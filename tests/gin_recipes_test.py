@@ -96,6 +96,13 @@ def test_every_method_goes_on_top_of_a_recipe(started, path):
     assert (run["num_epochs"], run["method"].learner) == (2000, "hps")
 
 
+@pytest.mark.parametrize("path", METHODS, ids=_name)
+def test_every_method_finds_the_same_head_in_the_planted_recipe(started, path):
+    _on_made_images([GIN_FOLDER / "planted.gin", path])
+    # gin wraps what it hands out.
+    assert started[0]["method"].head.__name__ == "zero_head"
+
+
 def test_methods_say_what_their_headers_say(started):
     recipe = GIN_FOLDER / "hps_cifar.gin"
     for path in METHODS:

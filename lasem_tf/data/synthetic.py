@@ -57,13 +57,15 @@ def synthetic(
 
     Made for `backbones.by_channel`, whose convolutions read one channel each.
     Filters that earlier tasks left behind know the strokes of an `S` channel
-    at once; in a `T` channel they are blind to what matters, for all strokes
-    of a channel are at right angles, and are dazzled by the glare.
+    at once; in a `T` channel they respond less to what matters, for strokes
+    that lie on each other are at right angles, and are dazzled by the glare.
 
     What is guaranteed: the strokes of an `S` channel are the same numbers in
     all tasks, those of a `T` channel are orthogonal to those of every other
     task, and glare is independent of the class. The first task has nothing
-    to share yet, so what is selected for it means nothing.
+    to share yet, so what is selected for it means nothing. Every task adds
+    its strokes to the glare of later ones, so standardised strokes of a `T`
+    channel grow fainter from task to task.
 
     Not from the paper.
 
@@ -71,7 +73,7 @@ def synthetic(
         seed: Draws everything.
         planted: Letters S and T, one per channel, at most 6.
         num_tasks: Number of tasks, at most 12.
-        num_train: Training images of each task.
+        num_train: Training images of each task, at least one per class.
         num_validation: Validation images of each task.
         num_test: Test images of each task.
         noise: Deviation of Gaussian noise on every pixel; the 25 pixels of a
@@ -88,7 +90,7 @@ def synthetic(
             of range.
     """
     recipe = _Recipe(
-        TransferConfiguration.parse(planted, num_layers=len(planted)),
+        _checked_letters(planted),
         seed,
         noise,
         glare,
@@ -102,17 +104,29 @@ def synthetic(
     return TaskStream(name="synthetic", tasks=tasks, seed=seed)
 
 
+def _checked_letters(planted: str) -> TransferConfiguration:
+    letters = isinstance(planted, str) and set(planted) <= {"S", "T"}
+    if not letters or not 1 <= len(planted) <= _MAX_CHANNELS:
+        raise InputError(
+            f"`planted` must hold 1 to {_MAX_CHANNELS} letters S (shared) and "
+            "T (task-specific), one per channel.",
+            received=f"planted={planted!r}",
+            remedy='Write for example `planted="TS"`.',
+        )
+    return TransferConfiguration.parse(planted, num_layers=len(planted))
+
+
 def _check_numbers(
     recipe: _Recipe, num_tasks: int, counts: dict[str, int]
 ) -> None:
     check_count("num_tasks", num_tasks, 1)
     for split, count in counts.items():
-        check_count(f"num_{split}", count, 1)
+        at_least = 2 ** len(recipe.planted) if split == "train" else 1
+        check_count(f"num_{split}", count, at_least)
     for name in ("noise", "glare", "glare_fraction"):
         check_at_least(name, getattr(recipe, name), 0)
     limits = {
         "num_tasks": (num_tasks, _MAX_TASKS),
-        "len(planted)": (len(recipe.planted), _MAX_CHANNELS),
         "glare_fraction": (recipe.glare_fraction, 1),
     }
     for name, (value, limit) in limits.items():

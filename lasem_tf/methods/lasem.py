@@ -8,6 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from lasem_tf.checks import (
+    InputError,
     check_at_least,
     check_one_of,
     check_whole_number,
@@ -97,10 +98,15 @@ class Lasem(SelectiveMethod):
         self, batches: tf.data.Dataset, global_epoch: int
     ) -> EpochResult:
         """See `LifelongMethod.train_epoch`."""
+        num_batches = batches.cardinality()
+        if num_batches < 1:
+            raise InputError(
+                "`batches` must know how many they are, at least one.",
+                received=f"a data set of cardinality {int(num_batches)}",
+                remedy="Use `tf.data.experimental.assert_cardinality`.",
+            )
         learning_rate = self._start_epoch(global_epoch)
-        loss, posterior = self._compiled_epoch(
-            iter(batches), batches.cardinality()
-        )
+        loss, posterior = self._compiled_epoch(iter(batches), num_batches)
         return EpochResult(
             loss=float(loss),
             learning_rate=learning_rate,

@@ -134,7 +134,7 @@ class LifelongMethod(abc.ABC):
 
         Args:
             batches: Elements `(images, labels)`: float32 [batch, height,
-                width, channels] and int32 [batch].
+                width, channels] and int32 [batch]; of known number.
             global_epoch: Epochs trained so far, over all tasks.
         """
 

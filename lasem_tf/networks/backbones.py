@@ -1,4 +1,4 @@
-"""The paper's networks as plain Keras models that end in features.
+"""The paper's networks, and two of our own, as plain Keras models.
 
 A backbone is a function `image_shape -> keras.Model`. Write your own the same
 way: any functional model will do whose convolutions are `Conv2D` layers and
@@ -40,7 +40,8 @@ def zero_head(num_classes: int) -> keras.Layer:
     """Returns an output layer that knows nothing yet: its weights are zero.
 
     Every configuration then begins with the same likelihood, whatever its
-    features, and the first mini-batch does not favour one by chance.
+    features, so the first mini-batch counts for the one that shares most, as
+    ties do, and not for one by chance.
 
     Args:
         num_classes: Number of classes of the task.
@@ -199,6 +200,9 @@ def by_channel(
         image_shape: Height, width and channels.
         filters: Output channels of each convolution.
         kernel_size: Filter height and width.
+
+    Returns:
+        float32 [batch, *image_shape] -> float32 [batch, channels * filters].
     """
     images = keras.Input(image_shape, name="images")
     branches = []

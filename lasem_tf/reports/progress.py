@@ -15,7 +15,7 @@ _UNKNOWN = "–"
 
 
 class ProgressBar:
-    """Action that keeps a progress bar, and prints a line per finished task.
+    """Action that keeps a progress bar on a terminal, and tells of each task.
 
     The bar shows task, epoch, the current task's test accuracy, the most
     probable configuration and the time left. Where the output is no terminal
@@ -55,13 +55,12 @@ class ProgressBar:
         self._bar.update()
 
     def on_task_end(self, run: RunView) -> None:
-        """Prints a line about the finished task."""
+        """Prints a line about the finished task above the bar."""
         if self._bar.disable:
             return
         selection = run.method.selection(run.task_index)
         chosen = f"{selection}, " if isinstance(selection, str) else ""
         seconds = datetime.timedelta(seconds=round(run.total_seconds))
-        # Above the bar, if there is one.
         tqdm.write(
             f"Task {run.task_index + 1} of {len(run.stream)} learned: "
             f"{chosen}test accuracy {_test_accuracy(run)}, "

@@ -13,7 +13,7 @@ NUM_EPOCHS = 8
 
 @pytest.mark.parametrize("planted", ["TS", "ST", "SS", "TT"])
 def test_the_planted_configuration_is_selected(planted):
-    """Just as gin/planted.gin has it."""
+    """With the values of gin/planted.gin, on fewer tasks."""
     method = lasem_tf.Lasem(
         backbones.by_channel,
         lasem_tf.HardParameterSharing(),

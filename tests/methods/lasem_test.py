@@ -306,6 +306,14 @@ def test_refuses_a_task_that_has_not_begun():
         method.parameters(3)
 
 
+def test_refuses_batches_of_unknown_number():
+    """An epoch of them would train nothing, and nobody would notice."""
+    method, task = begun()
+    unknown = tiny.batches(task).filter(lambda *_: True)
+    with pytest.raises(InputError, match="know how many .* cardinality -2"):
+        method.train_epoch(unknown, 0)
+
+
 def test_loss_falls_below_half_in_sixty_steps():
     """Twelve random images can be memorised, if the gradients are right."""
     method, task = begun()

@@ -212,11 +212,12 @@ def test_layers_beside_each_other_are_ordered_as_the_summary_lists_them():
     model = keras.Model(
         images, layers.Flatten()(layers.Concatenate()(branches))
     )
-    listed = [la for la in model.layers if isinstance(la, layers.Conv2D)]
-    assert convolutions(model) == listed
+    in_order = [b._keras_history.operation for b in branches]
+    assert convolutions(model) == in_order
+    assert [x for x in model.layers if x in in_order] == in_order
     network = SelectiveNetwork(model, HardParameterSharing())
     assert [la.name for la in network.selective_layers] == [
-        la.name for la in listed
+        la.name for la in in_order
     ]
 
 
