@@ -12,12 +12,11 @@ runs nothing and reports the runs that are complete.
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
-import subprocess
 import sys
 
 import measuring
+import runs
 
 from lasem_tf.files import write_json
 
@@ -53,58 +52,51 @@ def report(arguments: argparse.Namespace) -> None:
     """Prints the table of the complete runs; writes all they say as JSON."""
     from lasem_tf.reports.table import comparison_table
 
-    runs = {line: _complete_runs(line, arguments) for line in LINES}
-    runs = {line: found for line, found in runs.items() if found}
-    if not runs:
+    found = {line: _complete_runs(line, arguments) for line in LINES}
+    found = {line: complete for line, complete in found.items() if complete}
+    if not found:
         sys.exit(f"No run below {arguments.workdir} is complete yet.")
     table = comparison_table(
         {
-            line: [run["summary"] for run in found]
-            for line, found in runs.items()
+            line: [run["summary"] for run in complete]
+            for line, complete in found.items()
         }
     )
     print(table)
     if arguments.json:
         # Each run tells its own command, date and versions.
-        content = {"machine": measuring.machine(), "runs": runs, "table": table}
+        content = {
+            "machine": measuring.machine(),
+            "runs": found,
+            "table": table,
+        }
         write_json(arguments.json, content)
 
 
 def _train(line: str, seed: int, arguments: argparse.Namespace) -> None:
-    command = [
-        sys.executable,
-        "bin/train",
+    flags = [
         *LINES[line],
         f"--gin_param=NUM_EPOCHS={arguments.num_epochs}",
         f"--gin_param=NUM_TASKS={arguments.num_tasks}",
         f"--seed={seed}",
-        f"--workdir={_workdir(line, seed, arguments)}",
     ]
-    print(f"{line}, seed {seed}: {' '.join(command[1:])}", flush=True)
-    subprocess.run(command, cwd=measuring.REPOSITORY, check=True)
+    runs.train(f"{line}, seed {seed}", flags, _workdir(line, seed, arguments))
 
 
 def _complete_runs(line: str, arguments: argparse.Namespace) -> list[dict]:
     """Returns what the complete runs of one line left, one per seed."""
-    found = []
-    for seed in arguments.seeds:
-        folder = _workdir(line, seed, arguments)
-        path = folder / "run.json"
-        run = json.loads(path.read_text()) if path.is_file() else {}
-        if run.get("state") == "complete":
-            summary = json.loads((folder / "summary.json").read_text())
-            # Where it lay on this machine is of no use to anyone else.
-            place = str(arguments.workdir.resolve())
-            run["command"] = run["command"].replace(place, "WORKDIR")
-            found.append({"summary": summary, "run": run})
-    return found
+    found = [
+        runs.complete_run(_workdir(line, seed, arguments))
+        for seed in arguments.seeds
+    ]
+    return [run for run in found if run is not None]
 
 
 def _workdir(
     line: str, seed: int, arguments: argparse.Namespace
 ) -> pathlib.Path:
     words = "".join(c if c.isalnum() else " " for c in line.lower()).split()
-    return arguments.workdir.resolve() / f"{'_'.join(words)}_seed{seed}"
+    return arguments.workdir / f"{'_'.join(words)}_seed{seed}"
 
 
 def _parser() -> argparse.ArgumentParser:

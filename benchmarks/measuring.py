@@ -1,18 +1,20 @@
-"""Times variants side by side, and says on what they were timed."""
+"""Times variants side by side, and says on what they were timed.
+
+Scripts import this module first: it lets them find the library beside it.
+"""
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import os
 import pathlib
 import platform
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
@@ -61,19 +63,9 @@ def ratios(
     found = {}
     for name, own in samples.items():
         of_rounds = [a / b for a, b in zip(own, samples[to], strict=True)]
-        low, median, high = (
-            statistics.quantiles(of_rounds, n=4, method="inclusive")
-            if len(of_rounds) > 1
-            else of_rounds * 3
-        )
+        low, median, high = np.quantile(of_rounds, [0.25, 0.5, 0.75]).tolist()
         found[name] = {"median": median, "low": low, "high": high}
     return found
-
-
-def table(header: list[str], rows: list[list[object]]) -> str:
-    """Returns a Markdown table."""
-    texts = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in texts)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -90,35 +82,31 @@ def write_report(
 ) -> None:
     """Writes what was measured, how and on what, if `--json` asks for it."""
     if arguments.json is not None:
-        flags = {n: v for n, v in vars(arguments).items() if n != "json"}
+        # Not above: a comparison need not wait for TensorFlow to say `--help`.
+        from lasem_tf.training.provenance import describe_circumstances
+
+        content = {
+            "script": pathlib.Path(sys.argv[0]).name,
+            "flags": _without_paths(vars(arguments)),
+            **describe_circumstances(),
+            "machine": machine(),
+            **content,
+        }
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        write_json(arguments.json, {**circumstances(flags), **content})
+        write_json(arguments.json, content)
 
 
-def circumstances(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns script, flags, date, versions and machine."""
-    # Not above: cifar_comparison needs no TensorFlow to say its `--help`.
-    from lasem_tf.training.provenance import git_revision
-
-    now = datetime.datetime.now(datetime.timezone.utc)
+def _without_paths(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves out what means nothing on another machine."""
     return {
-        "script": pathlib.Path(sys.argv[0]).name,
-        "flags": dict(flags),
-        "date": now.isoformat(timespec="seconds"),
-        "git_revision": git_revision(REPOSITORY),
-        "versions": {
-            "python": platform.python_version(),
-            **{
-                package: importlib.metadata.version(package)
-                for package in ("tensorflow", "keras", "numpy")
-            },
-        },
-        "machine": machine(),
+        name: value
+        for name, value in flags.items()
+        if not isinstance(value, pathlib.Path)
     }
 
 
 def machine() -> dict[str, Any]:
-    """Returns processor, usable cores and system."""
+    """Returns processor, usable cores and system of this machine."""
     model = platform.processor() or platform.machine()
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.is_file():

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from lasem_tf.methods import em
 from lasem_tf.methods.lasem import Lasem, StepResult
+from lasem_tf.transfer import TransferConfiguration
 
 
 class OneNetworkPerConfiguration(Lasem):
@@ -48,7 +49,13 @@ class OneNetworkPerConfiguration(Lasem):
         )
         return StepResult(tf.tensordot(posterior, losses, 1), posterior)
 
-    def _loss(self, images, labels, configuration, training) -> tf.Tensor:
+    def _loss(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        configuration: TransferConfiguration,
+        training: bool,
+    ) -> tf.Tensor:
         """Returns the cross-entropy of each image, float32 [batch]."""
         picked = [
             (layer.shared if shared else layer.task)()
@@ -61,7 +68,7 @@ class OneNetworkPerConfiguration(Lasem):
         logits = self._network.logits(images, picked, training)
         return em.cross_entropies(labels, logits[None])[0]
 
-    def _penalty(self, configuration) -> tf.Tensor:
+    def _penalty(self, configuration: TransferConfiguration) -> tf.Tensor:
         shared = tf.cast(configuration.shared, tf.float32)
         penalties = self._network.regularization()
         return (

@@ -6,12 +6,14 @@
 
 Variants take turns in one process on images of noise, each on the second task
 of its own stream, so that there is something to share. A sample is an epoch of
---steps steps. "static" trains all-shared; "one network each" is how LASEM was
-first published, left out where --max_networks configurations are exceeded.
+--steps steps, beginning and end included. "static" trains all-shared; "one
+network each" is how LASEM was first published, left out where there are more
+than --max_networks.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 
 import measuring
@@ -23,6 +25,8 @@ from lasem_tf import layers, methods
 from lasem_tf.data.in_memory import in_memory_task
 from lasem_tf.data.preprocessing import standardisation
 from lasem_tf.networks import backbones
+from lasem_tf.networks.convolutions import convolutions
+from lasem_tf.reports.table import aligned_rows
 from lasem_tf.tasks import Task
 
 LEARNERS = {
@@ -62,20 +66,21 @@ def main() -> None:
         )
         rows += _rows(case, samples, relative)
     header = ["network", "learner", "batch", "variant", "ms", "to static"]
-    text = measuring.table(header, rows)
+    text = "\n".join(aligned_rows(header, rows, num_text_columns=4))
     print(text)
     measuring.write_report(arguments, {"cases": found, "table": text})
 
 
-def _measure(network, learner, batch_size, arguments) -> dict[str, list]:
+def _measure(
+    network: str, learner: str, batch_size: int, arguments: argparse.Namespace
+) -> dict[str, list[float]]:
     """Returns milliseconds per step, one sample per round, by variant."""
     batches = _batches(network, batch_size, arguments.steps)
     begun = functools.partial(_begun, network, learner)
     variants = {"static": begun(methods.Static)}
-    tree = begun(methods.Lasem)
-    if 2 ** _depth(tree) <= arguments.max_networks:
+    if 2 ** _depth(network) <= arguments.max_networks:
         variants["one network each"] = begun(OneNetworkPerConfiguration)
-    variants["prefix tree"] = tree
+    variants["prefix tree"] = begun(methods.Lasem)
     seconds = measuring.interleaved(
         {
             name: functools.partial(method.train_epoch, batches, 0)
@@ -114,7 +119,9 @@ def _noise(network: str, num_images: int) -> Task:
     )
 
 
-def _begun(network: str, learner: str, method: type) -> methods.Lasem:
+def _begun(
+    network: str, learner: str, method: type[methods.Lasem]
+) -> methods.Lasem:
     """Returns a method that has begun its second task."""
     made = method(NETWORKS[network][0], LEARNERS[learner]())
     task = _noise(network, NUM_CLASSES)
@@ -124,22 +131,29 @@ def _begun(network: str, learner: str, method: type) -> methods.Lasem:
     return made
 
 
-def _depth(method: methods.Lasem) -> int:
-    return method._network.num_layers
+def _depth(network: str) -> int:
+    backbone, size = NETWORKS[network]
+    return len(convolutions(backbone((size, size, 3))))
 
 
-def _rows(case, samples, relative) -> list[list[object]]:
+def _rows(
+    case: tuple[str, str, int],
+    samples: dict[str, list[float]],
+    relative: dict[str, dict[str, float]],
+) -> list[list[str]]:
     rows = []
     for name, of_variant in samples.items():
         ratio = relative[name]
         spread = (
             f"{ratio['median']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})"
         )
-        rows.append([*case, name, f"{np.median(of_variant):.1f}", spread])
+        rows.append(
+            [*map(str, case), name, f"{np.median(of_variant):.1f}", spread]
+        )
     return rows
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = measuring.parser(__doc__)
     parser.add_argument(
         "--networks", nargs="+", choices=NETWORKS, default=["cifar", "stl10"]
@@ -150,7 +164,9 @@ def _parser():
     parser.add_argument("--batch_sizes", nargs="+", type=int, default=[10, 50])
     parser.add_argument("--rounds", type=int, default=9, help="samples each")
     parser.add_argument("--steps", type=int, default=10, help="per sample")
-    parser.add_argument("--max_networks", type=int, default=16)
+    parser.add_argument(
+        "--max_networks", type=int, default=16, help='for "one network each"'
+    )
     return parser
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -219,19 +220,27 @@ def make_epoch(
         Function from an iterator over mini-batches, and how many to draw, to
         the means over the epoch.
     """
+    step = tf.autograph.experimental.do_not_convert(train_step)
+    # Not a function defined here: TensorFlow takes all that share their code
+    # for one, and would warn that every task traces its own.
+    return tf.function(
+        functools.partial(_train_epoch, step, num_configurations),
+        reduce_retracing=True,
+    )
 
-    train_step = tf.autograph.experimental.do_not_convert(train_step)
 
-    @tf.function(reduce_retracing=True)
-    def train_epoch(batches: Iterator, num_batches: tf.Tensor) -> StepResult:
-        loss = tf.zeros([])
-        posterior = tf.zeros([num_configurations])
-        for _ in tf.range(num_batches):
-            images, labels = next(batches)
-            result = train_step(images, labels)
-            loss += result.loss
-            posterior += result.posterior
-        count = tf.cast(num_batches, tf.float32)
-        return StepResult(loss / count, posterior / count)
-
-    return train_epoch
+def _train_epoch(
+    train_step: Callable[[tf.Tensor, tf.Tensor], StepResult],
+    num_configurations: int,
+    batches: Iterator,
+    num_batches: tf.Tensor,
+) -> StepResult:
+    loss = tf.zeros([])
+    posterior = tf.zeros([num_configurations])
+    for _ in tf.range(num_batches):
+        images, labels = next(batches)
+        result = train_step(images, labels)
+        loss += result.loss
+        posterior += result.posterior
+    count = tf.cast(num_batches, tf.float32)
+    return StepResult(loss / count, posterior / count)

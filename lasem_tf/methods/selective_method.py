@@ -13,12 +13,9 @@ import tensorflow as tf
 from lasem_tf.checks import InputError, check_at_least
 from lasem_tf.layers.filter_source import SharingRule
 from lasem_tf.methods.lifelong_method import LifelongMethod, described
+from lasem_tf.methods.plain_networks import TaskNetworks
 from lasem_tf.methods.rmsprop import RMSprop
-from lasem_tf.methods.task_parameters import (
-    PlainNetworks,
-    TaskParameters,
-    Variables,
-)
+from lasem_tf.methods.task_parameters import TaskParameters, Variables
 from lasem_tf.networks.backbones import Backbone, linear_head
 from lasem_tf.networks.selective_network import SelectiveNetwork
 from lasem_tf.seeding import derive_seed
@@ -72,7 +69,7 @@ class SelectiveMethod(LifelongMethod):
         self._selected: list[TransferConfiguration] = []
         self._network: SelectiveNetwork | None = None
         self._task: Task | None = None
-        self._plain = PlainNetworks(backbone, head)
+        self._networks = TaskNetworks(backbone, head)
 
     @property
     def hyperparameters(self) -> dict[str, str]:
@@ -159,7 +156,7 @@ class SelectiveMethod(LifelongMethod):
         )
         self._task = task
         self._network = SelectiveNetwork(
-            self._plain.new(task.image_shape, task.num_classes),
+            self._networks.new(task.image_shape, task.num_classes),
             self.sharing,
             self._knowledge_base,
         )
@@ -211,11 +208,11 @@ class SelectiveMethod(LifelongMethod):
 
     def task_model(self, task_index: int) -> keras.Model:
         """See `LifelongMethod.task_model`."""
-        return self._plain.model(self.parameters(task_index))
+        return self._networks.model(self.parameters(task_index))
 
     def predictor(self, task_index: int) -> Callable[[tf.Tensor], tf.Tensor]:
         """See `LifelongMethod.predictor`."""
-        return self._plain.predictor(self.parameters(task_index))
+        return self._networks.predictor(self.parameters(task_index))
 
     @property
     def state(self) -> dict[str, tf.Module]:

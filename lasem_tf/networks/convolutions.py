@@ -61,14 +61,15 @@ def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
     Args:
         model: A functional or Sequential model, built.
     """
-    position = {id(layer): n for n, layer in enumerate(_listed(model))}
+    listed = list(map(id, _listed(model)))
     found = [
         layer for layer in LayerGraph(model).layers() if is_selective(layer)
     ]
-    return sorted(found, key=lambda layer: position[id(layer)])
+    return sorted(found, key=lambda layer: listed.index(id(layer)))
 
 
 def _listed(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yields every layer, one that stands in two models in both places."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _listed(layer)

@@ -45,7 +45,7 @@ def results_table(
         [
             _title(summary),
             "",
-            *_aligned(
+            *aligned_rows(
                 ["task", "configuration", "peak %", "end of phase %"]
                 + ["final %", "forgetting ratio"],
                 _task_lines(summary, peak_selection)
@@ -96,7 +96,7 @@ def comparison_table(
     ]
     return "\n".join(
         [
-            *_aligned(header, lines, num_text_columns=3),
+            *aligned_rows(header, lines, num_text_columns=3),
             "",
             "Mean ± 95 % confidence interval over seeds (Student t).",
             *_legend(peak_selection),
@@ -226,12 +226,21 @@ def _points(change: float | None) -> str:
     return _NOT_DEFINED if change is None else f"{100 * change:+.1f} points"
 
 
-def _aligned(
+def aligned_rows(
     header: Sequence[str],
     lines: Sequence[Sequence[str]],
     num_text_columns: int,
 ) -> list[str]:
-    """Returns Markdown rows: texts flush left, then numbers flush right."""
+    """Returns a Markdown table: texts flush left, then numbers flush right.
+
+    Args:
+        header: One heading per column.
+        lines: One cell per column each.
+        num_text_columns: How many columns, from the left, hold text.
+
+    Returns:
+        The rows of the table, heading and rule included.
+    """
     widths = [
         max(len(cell) for cell in column)
         for column in zip(header, *lines, strict=True)

@@ -27,10 +27,21 @@ def describe_run(seed: int) -> dict[str, Any]:
         What `run.json` holds, `state` excepted: `command`, `seed`,
         `versions`, `device`, `git_revision` and `start` (ISO 8601, UTC).
     """
-    now = datetime.datetime.now(datetime.timezone.utc)
     return {
         "command": shlex.join(sys.argv),
         "seed": seed,
+        **describe_circumstances(),
+    }
+
+
+def describe_circumstances() -> dict[str, Any]:
+    """Returns what ran, on what and when.
+
+    Returns:
+        `versions`, `device`, `git_revision` and `start` (ISO 8601, UTC).
+    """
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {
         "versions": _versions(),
         "device": _devices(),
         "git_revision": git_revision(pathlib.Path(__file__).parent),

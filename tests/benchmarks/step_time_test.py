@@ -1,6 +1,7 @@
 """The timing scripts measure what they say."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -12,15 +13,12 @@ from lasem_tf.methods import Lasem
 from lasem_tf.recipes import REPOSITORY
 from tests.methods import tiny
 
-BENCHMARKS = REPOSITORY / "benchmarks"
+SCRIPT = REPOSITORY / "benchmarks" / "step_time.py"
 
 
 @pytest.fixture
-def yardstick(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from one_network_per_configuration import OneNetworkPerConfiguration
-
-    return OneNetworkPerConfiguration
+def yardstick(script):
+    return script("one_network_per_configuration").OneNetworkPerConfiguration
 
 
 def trained(method, likelihood):
@@ -49,20 +47,17 @@ def test_the_yardstick_computes_what_the_library_does(yardstick, likelihood):
 def test_step_time_prints_a_table_and_writes_every_sample(tmp_path):
     path = tmp_path / "new" / "step_time.json"
     flags = "--networks cifar --learners hps --batch_sizes 2".split()
-    flags += "--rounds 3 --steps 1 --max_networks 0".split()
+    flags += "--rounds 3 --steps 1 --max_networks 15".split()
     result = subprocess.run(
-        [sys.executable, BENCHMARKS / "step_time.py", *flags, "--json", path],
+        [sys.executable, SCRIPT, *flags, "--json", path],
         capture_output=True,
         text=True,
         cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
-    assert "| cifar | hps | 2 | prefix tree |" in result.stdout
+    assert re.search(r"cifar +\| hps +\| 2 +\| prefix tree", result.stdout)
     report = json.loads(path.read_text())
-    assert report["flags"]["rounds"] == 3
-    assert report["machine"]["cores"] >= 1
     (case,) = report["cases"]
     assert set(case["milliseconds"]) == {"static", "prefix tree"}
     for samples in case["milliseconds"].values():
         assert len(samples) == 3 and min(samples) > 0
-    assert case["ratio_to_static"]["static"]["median"] == 1.0

@@ -100,6 +100,28 @@ def test_a_channel_tells_its_bit_of_the_class():
         np.testing.assert_allclose(found.max(1), 3, atol=0.3)
 
 
+def _accuracy_with(strokes, task):
+    """Looks for two strokes wherever a convolution would look for them."""
+    images, labels = _stored(task.test)
+    padded = np.pad(images[..., 0] / 20 - 128 / 20, ((0, 0), (2, 2), (2, 2)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), (1, 2))
+    found = np.einsum("nyxij,sij->nsyx", windows, strokes).max((2, 3))
+    return (found.argmax(1) == labels).mean()
+
+
+@pytest.mark.parametrize("planted", ["S", "T"])
+def test_strokes_of_an_earlier_task_are_of_use_where_they_are_shared(planted):
+    task = synthetic(planted=planted, num_tasks=2, num_test=1000)[1]
+    own, earlier = (
+        module._strokes(_recipe(planted), 0, index) for index in (1, 0)
+    )
+    assert _accuracy_with(own, task) > 0.85
+    if planted == "S":
+        assert _accuracy_with(earlier, task) == _accuracy_with(own, task)
+    else:
+        assert 0.4 < _accuracy_with(earlier, task) < 0.6  # Chance: 0.5.
+
+
 def test_only_later_tasks_and_unshared_channels_glare():
     first, second, third = map(_energy, _without_noise("TS"))
     for task in (first, second, third):

@@ -306,6 +306,37 @@ def test_refuses_a_task_that_has_not_begun():
         method.parameters(3)
 
 
+def test_a_trace_for_every_task_is_no_cause_for_a_warning(caplog):
+    """TensorFlow warns if it takes the tasks' functions for one."""
+    logger = tf.get_logger()
+    logger.addHandler(caplog.handler)
+    try:
+        method, task = begun()
+        for epoch in range(6):
+            method.train_epoch(tiny.batches(task), epoch)
+            method.end_task()
+            method.begin_task(task)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "retracing" not in caplog.text
+
+
+def test_an_epoch_does_not_make_its_step_a_function_of_the_data_set():
+    """TensorFlow would optimise the step anew in every epoch."""
+    method, task = begun()
+    batches = tiny.batches(task)
+    epoch = method._compiled_epoch.get_concrete_function(
+        iter(batches), batches.cardinality()
+    )
+    definition = epoch.graph.as_graph_def()
+    nodes = [*definition.node]
+    for function in definition.library.function:
+        nodes += function.node_def
+    operations = {node.op for node in nodes}
+    assert "IteratorGetNext" in operations
+    assert not {op for op in operations if op.endswith("Dataset")}
+
+
 def test_refuses_batches_of_unknown_number():
     """An epoch of them would train nothing, and nobody would notice."""
     method, task = begun()

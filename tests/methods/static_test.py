@@ -167,7 +167,7 @@ def test_predicting_again_and_again_leaves_nothing_behind():
     method = begun(Static)
     images, _ = next(iter(tiny.batches(tiny.task())))
     method.predictor(0)(images)
-    (plain, _), *_ = method._plain._compiled.values()
+    (plain, _), *_ = method._networks._compiled.values()
     nodes = [len(layer._inbound_nodes) for layer in plain.model.layers]
     for _ in range(3):
         method.predictor(0)(images)

@@ -43,7 +43,9 @@ def separate(plain, network, candidates, images, **kwargs):
     )
 
 
-def compare(make, learner, draw_candidates, image_shape):
+def assert_equal_to_separate_networks(
+    make, learner, draw_candidates, image_shape
+):
     """One pass against one plain Keras model per candidate."""
     keras.utils.set_random_seed(0)
     drawn = make()
@@ -67,7 +69,7 @@ def compare(make, learner, draw_candidates, image_shape):
     seed=st.integers(0, 2**16),
 )
 def test_chains_equal_separate_networks(data, depth, learner, seed):
-    compare(
+    assert_equal_to_separate_networks(
         lambda: graphs.chain(depth, seed),
         learner,
         lambda num_layers: data.draw(candidate_sets(num_layers)),
@@ -83,7 +85,7 @@ def test_chains_equal_separate_networks(data, depth, learner, seed):
     seed=st.integers(0, 2**16),
 )
 def test_graphs_equal_separate_networks(data, num_steps, learner, seed):
-    compare(
+    assert_equal_to_separate_networks(
         lambda: graphs.graph(num_steps, seed),
         learner,
         lambda num_layers: data.draw(candidate_sets(num_layers)),

@@ -221,6 +221,16 @@ def test_layers_beside_each_other_are_ordered_as_the_summary_lists_them():
     ]
 
 
+def test_layers_of_a_nested_model_stand_in_its_place():
+    """And one that is used outside too, where it is used first."""
+    first, inner, last = (layers.Conv2D(2, 1) for _ in range(3))
+    nested = keras.Sequential([keras.Input((5, 5, 2)), inner, first])
+    images = keras.Input((5, 5, 2))
+    outputs = layers.Flatten()(last(nested(first(images))))
+    model = keras.Model(images, outputs)
+    assert convolutions(model) == [first, inner, last]
+
+
 def test_order_of_layers_is_that_of_first_use():
     """Made last, called first: the input side counts."""
     images = keras.Input((5, 5, 2))
