@@ -55,6 +55,7 @@ class Drawing:
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
         self.convolutions = []
+        self.reusable = []
 
     def choice(self, options):
         return options[self.rng.integers(len(options))]
@@ -104,7 +105,8 @@ def graph(num_steps, seed):
     """Branches that part and merge, layers used twice, models in models."""
     draw = Drawing(seed)
     images = keras.Input((3, 4, CHANNELS))
-    tensors = [images, draw.convolution(padding="same")(images)]
+    tensors = [images]
+    tensors.append(_new(draw, tensors))
     steps = [_new, _again, _merged, _split, _other, _residual_model, _twice]
     for _ in range(num_steps):
         tensors.append(draw.choice(steps)(draw, tensors))
@@ -112,12 +114,13 @@ def graph(num_steps, seed):
 
 
 def _new(draw, tensors):
-    return draw.convolution(padding="same")(draw.choice(tensors))
+    layer = draw.convolution(padding="same")
+    draw.reusable.append(layer)
+    return layer(draw.choice(tensors))
 
 
 def _again(draw, tensors):
-    outer = [la for la in draw.convolutions if not hasattr(la, "nested")]
-    return draw.choice(outer)(draw.choice(tensors))
+    return draw.choice(draw.reusable)(draw.choice(tensors))
 
 
 def _merged(draw, tensors):
@@ -150,22 +153,22 @@ def _other(draw, tensors):
     return layer(draw.choice(tensors))
 
 
-def _nested(draw):
-    layer = draw.convolution(padding="same")
-    layer.nested = True
-    return layer
-
-
 def _residual_model(draw, tensors):
     inner = keras.Input((3, 4, CHANNELS))
-    outputs = keras.layers.Add()([inner, _nested(draw)(inner)])
+    outputs = keras.layers.Add()(
+        [inner, draw.convolution(padding="same")(inner)]
+    )
     return keras.Model(inner, outputs)(draw.choice(tensors))
 
 
 def _twice(draw, tensors):
     """A Sequential model with a model inside, called twice."""
     inner = keras.Sequential(
-        [keras.Input((3, 4, CHANNELS)), _nested(draw), keras.layers.ReLU()]
+        [
+            keras.Input((3, 4, CHANNELS)),
+            draw.convolution(padding="same"),
+            keras.layers.ReLU(),
+        ]
     )
     model = keras.Sequential(
         [
