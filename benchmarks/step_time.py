@@ -6,15 +6,21 @@
 
 Variants take turns in one process on images of noise, each on the second task
 of its own stream, so that there is something to share. A sample is an epoch of
---steps steps, beginning and end included. "static" trains all-shared; "one
-network each" is how LASEM was first published, left out where there are more
-than --max_networks.
+--steps steps, beginning and end included.
+
+    static             all shared
+    one network each   LASEM as first published; left out where there are more
+                       than --max_networks
+    prefix tree        LASEM that neglects nothing
+    pruned, spread     LASEM as it is by default, while it is undecided
+    pruned, one-hot    the same, once one configuration has all the posterior
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+from typing import Any
 
 import measuring
 import numpy as np
@@ -80,7 +86,10 @@ def _measure(
     variants = {"static": begun(methods.Static)}
     if 2 ** _depth(network) <= arguments.max_networks:
         variants["one network each"] = begun(OneNetworkPerConfiguration)
-    variants["prefix tree"] = begun(methods.Lasem)
+    variants["prefix tree"] = begun(methods.Lasem, pruning_floor=None)
+    variants["pruned, spread"] = begun(methods.Lasem)
+    variants["pruned, one-hot"] = decided = begun(methods.Lasem)
+    decided._evidence.assign(_all_on_one(decided))
     seconds = measuring.interleaved(
         {
             name: functools.partial(method.train_epoch, batches, 0)
@@ -119,11 +128,18 @@ def _noise(network: str, num_images: int) -> Task:
     )
 
 
+def _all_on_one(method: methods.Lasem) -> np.ndarray:
+    """Counts after which no other configuration is probable."""
+    counts = np.zeros(len(method._configurations), np.float32)
+    counts[len(counts) // 3] = 1e30
+    return counts
+
+
 def _begun(
-    network: str, learner: str, method: type[methods.Lasem]
+    network: str, learner: str, method: type[methods.Lasem], **kwargs: Any
 ) -> methods.Lasem:
     """Returns a method that has begun its second task."""
-    made = method(NETWORKS[network][0], LEARNERS[learner]())
+    made = method(NETWORKS[network][0], LEARNERS[learner](), **kwargs)
     task = _noise(network, NUM_CLASSES)
     made.begin_task(task)
     made.end_task()

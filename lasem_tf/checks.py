@@ -56,6 +56,25 @@ def check_at_least(name: str, value: float, minimum: float) -> None:
         )
 
 
+def check_fraction(name: str, value: float) -> None:
+    """Raises an `InputError` if `value` does not lie between 0 and 1.
+
+    Args:
+        name: What the user calls the value.
+        value: The value received.
+
+    Raises:
+        InputError: If `value` is not a number in [0, 1].
+    """
+    check_at_least(name, value, 0)
+    if value > 1:
+        raise InputError(
+            f"`{name}` must lie between 0 and 1.",
+            received=f"{name}={value}",
+            remedy=f"Pass for example `{name}=0.9`.",
+        )
+
+
 def check_whole_number(name: str, value: int) -> None:
     """Raises an `InputError` if `value` is not a whole number.
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
+from lasem_tf.tf_data import untuned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +128,7 @@ def content_digest(stream: TaskStream) -> str:
     for task in stream:
         digest.update(repr((task.name, task.class_names)).encode())
         for split in (task.train, task.validation, task.test):
-            for images, labels in split.batch(1000):
+            for images, labels in untuned(split.batch(1000)):
                 digest.update(images.numpy().tobytes())
                 digest.update(labels.numpy().tobytes())
         constants = np.zeros((2, *task.image_shape), np.uint8)

@@ -20,6 +20,7 @@ LEVELS = {
     "files": 1,
     "seeding": 1,
     "tasks": 1,
+    "tf_data": 1,
     "transfer": 1,
     "data": 2,
     "evaluation": 2,

@@ -19,6 +19,7 @@ from lasem_tf.data.preprocessing import standardisation
 from lasem_tf.data.splits import content_digests, first_copies, split_by_class
 from lasem_tf.seeding import derive_seed, numpy_generator
 from lasem_tf.tasks import Task, TaskStream
+from lasem_tf.tf_data import untuned
 
 _HOME_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _NETWORK_TIMEOUT_SECONDS = 5
@@ -194,11 +195,12 @@ def _read_encoded(builder, split: str) -> _EncodedImages:
         "label": tf.io.FixedLenFeature([], tf.int64),
     }
     records = tf.data.TFRecordDataset(builder.info.splits[split].filepaths)
+    parsed = records.batch(5000).map(
+        lambda batch: tf.io.parse_example(batch, features)
+    )
     chunks = [
         (chunk["image"], chunk["label"])
-        for chunk in records.batch(5000)
-        .map(lambda batch: tf.io.parse_example(batch, features))
-        .as_numpy_iterator()
+        for chunk in untuned(parsed).as_numpy_iterator()
     ]
     return _EncodedImages(*map(np.concatenate, zip(*chunks, strict=True)))
 

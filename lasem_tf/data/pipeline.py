@@ -11,6 +11,7 @@ import tensorflow as tf
 from lasem_tf.checks import InputError, check_count
 from lasem_tf.seeding import numpy_generator
 from lasem_tf.tasks import Task
+from lasem_tf.tf_data import untuned
 
 # From the training images of a task to what `_make_fetch_function` was given
 # and made of them. One task trains at a time, so one entry is enough; it saves
@@ -60,7 +61,7 @@ def training_batches(
             order.reshape(num_batches, batch_size)
         )
         fetch = _fetch_function(task.train, task.preprocess, batch_size)
-        return dataset.map(fetch).prefetch(tf.data.AUTOTUNE)
+        return dataset.map(fetch).prefetch(2)
 
 
 def evaluation_batches(
@@ -91,7 +92,7 @@ def evaluation_batches(
         return preprocess(images), labels
 
     cached = examples.batch(batch_size).cache()
-    return cached.map(preprocessed).prefetch(tf.data.AUTOTUNE)
+    return untuned(cached.map(preprocessed).prefetch(2))
 
 
 def _fetch_function(

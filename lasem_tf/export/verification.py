@@ -13,6 +13,7 @@ from lasem_tf.evaluation import metrics
 from lasem_tf.evaluation.evaluator import Evaluation, evaluate
 from lasem_tf.export.saved_model import ExportedTask, exported_tasks, load_task
 from lasem_tf.tasks import Task, TaskStream
+from lasem_tf.tf_data import untuned
 
 # Rounding differs a little between a model in training and its export, which
 # may turn one answer that was almost a tie.
@@ -155,7 +156,8 @@ def _evaluate(
     exported: ExportedTask, task: Task, batch_size: int
 ) -> Evaluation:
     return evaluate(
-        lambda images: exported(images)["logits"], task.test.batch(batch_size)
+        lambda images: exported(images)["logits"],
+        untuned(task.test.batch(batch_size)),
     )
 
 

@@ -10,6 +10,9 @@ import tensorflow as tf
 from lasem_tf.layers.filter_source import Filters, FilterSource
 from lasem_tf.layers.own_filters import OwnFilters
 
+_RELU = keras.activations.relu
+_LINEAR = keras.activations.linear
+
 
 class SlotFilters(NamedTuple):
     """The filters of both slots of one layer, generated once per step.
@@ -65,12 +68,49 @@ class SelectiveConv2D(keras.layers.Layer):
             inputs: float32 [batch, height, width, channels].
             filters: `(kernel, bias)`.
         """
+        return self._activation(self._linear(inputs, filters))
+
+    @property
+    def backward_needs_no_forward(self) -> bool:
+        """Whether `gradients` follow from the outputs, without `convolve`."""
+        return self._activation in (_RELU, _LINEAR)
+
+    def gradients(
+        self,
+        inputs: tf.Tensor,
+        filters: Filters,
+        outputs: tf.Tensor,
+        upstream: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """Returns the gradients with respect to inputs, kernel and bias.
+
+        Only where `backward_needs_no_forward`.
+
+        Args:
+            inputs: As for `convolve`.
+            filters: As for `convolve`.
+            outputs: What `convolve` gave for them.
+            upstream: Gradient with respect to `outputs`.
+        """
+        if self._activation is _RELU:
+            upstream = tf.raw_ops.ReluGrad(gradients=upstream, features=outputs)
+        arguments = [t for t in (inputs, *filters) if t is not None]
+        with tf.GradientTape() as tape:
+            tape.watch(arguments)
+            # Of no use to its own gradient; left out once compiled.
+            linear = self._linear(inputs, filters)
+        return tape.gradient(linear, arguments, upstream)
+
+    def _linear(self, inputs: tf.Tensor, filters: Filters) -> tf.Tensor:
         kernel, bias = filters
         outputs = keras.ops.conv(inputs, kernel, **self._geometry)
-        if bias is not None:
-            channels_first = self._geometry["data_format"] == "channels_first"
-            outputs += bias[:, None, None] if channels_first else bias
-        return self._activation(outputs)
+        if bias is None:
+            return outputs
+        channels_first = self._geometry["data_format"] == "channels_first"
+        # Unlike a sum, TensorFlow fuses it with what is before and after.
+        return tf.nn.bias_add(
+            outputs, bias, "NCHW" if channels_first else "NHWC"
+        )
 
     def call(self, inputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Convolves with the filters that the mask picks."""

@@ -143,6 +143,31 @@ def most_probable(posterior: tf.Tensor) -> tf.Tensor:
     return tf.one_hot(tf.argmax(posterior), tf.shape(posterior)[0])
 
 
+def not_negligible(posterior: tf.Tensor, floor: float) -> tf.Tensor:
+    """Returns which candidates the M-step cannot do without.
+
+    The least probable ones whose posteriors add up to `floor` at most are
+    left out, but never all. Gradients then differ from Eq. 3 by at most
+    `floor` times the largest gradient of a candidate that was left out.
+
+    Args:
+        posterior: float32 [num_configurations].
+        floor: In [0, 1]. 0 leaves out only what has no probability at all.
+
+    Returns:
+        bool [num_configurations], at least one of them true.
+
+    Example:
+
+    >>> not_negligible(tf.constant([1e-7, 0.3, 0.7, 1e-5]), 1e-6).numpy()
+    array([False,  True,  True,  True])
+    """
+    order = tf.argsort(posterior, stable=True)
+    mass = tf.cumsum(tf.gather(posterior, order))
+    kept = tf.concat([mass[:-1] > floor, [True]], axis=0)
+    return tf.gather(kept, tf.argsort(order))
+
+
 def expected_loss(posterior: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
     """Returns the loss that the M-step descends.
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from lasem_tf.checks import (
     InputError,
     check_at_least,
+    check_fraction,
     check_one_of,
     check_whole_number,
 )
 from lasem_tf.layers.filter_source import SharingRule
-from lasem_tf.layers.selective_conv import SlotFilters
 from lasem_tf.methods import em
 from lasem_tf.methods.lifelong_method import EpochResult
+from lasem_tf.methods.m_step import ForwardPass, MStep
 from lasem_tf.methods.selective_method import SelectiveMethod
 from lasem_tf.networks.backbones import Backbone
-from lasem_tf.networks.branched_evaluation import (
-    BranchedEvaluation,
-    BranchedResult,
-)
+from lasem_tf.tf_data import untuned
 from lasem_tf.transfer import TransferConfiguration, candidate_configurations
 
 
@@ -60,6 +58,10 @@ class Lasem(SelectiveMethod):
             it: the mean probability of the true class.
         prior: `"counts"`, Eq. 1, or `"average"`, the mean of the posteriors.
         num_m_steps: M-steps per mini-batch under the same posterior.
+        pruning_floor: How much posterior mass the M-step may neglect. When a
+            few candidates hold all but that, it costs one plain network for
+            each of them. The default lies below the rounding of float32;
+            `None` neglects nothing, at full cost.
         **selective_method: See `SelectiveMethod`.
 
     Raises:
@@ -77,6 +79,7 @@ class Lasem(SelectiveMethod):
         likelihood: str = "joint",
         prior: str = "counts",
         num_m_steps: int = 1,
+        pruning_floor: float | None = 1e-8,
         **selective_method,
     ):
         super().__init__(backbone, sharing, **selective_method)
@@ -84,11 +87,14 @@ class Lasem(SelectiveMethod):
         check_one_of("prior", prior, ("counts", "average"))
         check_whole_number("num_m_steps", num_m_steps)
         check_at_least("num_m_steps", num_m_steps, 1)
+        if pruning_floor is not None:
+            check_fraction("pruning_floor", pruning_floor)
         self.candidates = candidates
         self.layer_groups = layer_groups
         self.likelihood = likelihood
         self.prior = prior
         self.num_m_steps = num_m_steps
+        self.pruning_floor = pruning_floor
 
     def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
         return candidate_configurations(
@@ -107,7 +113,9 @@ class Lasem(SelectiveMethod):
                 remedy="Use `tf.data.experimental.assert_cardinality`.",
             )
         learning_rate = self._start_epoch(global_epoch)
-        loss, posterior = self._compiled_epoch(iter(batches), num_batches)
+        loss, posterior = self._compiled_epoch(
+            iter(untuned(batches)), num_batches
+        )
         return EpochResult(
             loss=float(loss),
             learning_rate=learning_rate,
@@ -118,8 +126,12 @@ class Lasem(SelectiveMethod):
 
     def _build_training(self) -> None:
         num = len(self._configurations)
-        self._masks = tf.constant([c.shared for c in self._configurations])
-        self._evaluate = BranchedEvaluation(self._network, self._configurations)
+        self._m_step = MStep(
+            self._network,
+            self._configurations,
+            self._weights,
+            self.pruning_floor,
+        )
         # What the prior is made of: the sum over mini-batches of one-hot
         # vectors (counts) or posteriors (average).
         self._evidence = tf.Variable(tf.zeros([num]), trainable=False)
@@ -127,7 +139,7 @@ class Lasem(SelectiveMethod):
         self._compiled_epoch = make_epoch(self._train_step, num)
 
     def _drop_training(self) -> None:
-        self._evaluate = self._compiled_epoch = None
+        self._m_step = self._compiled_epoch = None
 
     def _training_state(self) -> Sequence[tf.Variable]:
         return self._evidence, self._num_batches
@@ -137,30 +149,30 @@ class Lasem(SelectiveMethod):
 
     def _train_step(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
         """One E-step and its M-steps on one mini-batch."""
-        with tf.GradientTape() as tape:
-            filters = self._network.filters()
-            posterior, evaluation = self._posterior(images, labels, filters)
-            evaluation = self._evaluate(images, filters, True, evaluation)
-            loss = self._expected_loss(posterior, labels, evaluation)
-        self._descend(tape, loss)
+        posterior, forward = self._e_step(images, labels)
+        loss = self._descend(images, labels, posterior, forward)
         for _ in range(self.num_m_steps - 1):
-            with tf.GradientTape() as tape:
-                filters = self._network.filters()
-                evaluation = self._evaluate(images, filters, True)
-                loss = self._expected_loss(posterior, labels, evaluation)
-            self._descend(tape, loss)
+            loss = self._descend(images, labels, posterior)
         return StepResult(loss, posterior)
 
-    def _posterior(
-        self, images: tf.Tensor, labels: tf.Tensor, filters: list[SlotFilters]
-    ) -> tuple[tf.Tensor, BranchedResult | None]:
-        """The E-step; also returns what the M-step may reuse of it."""
-        evaluation = self._evaluate(images, filters)
-        losses = em.cross_entropies(labels, evaluation.logits)
+    def _e_step(
+        self, images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, ForwardPass | None]:
+        """Returns the posterior, and what the M-step may reuse."""
+        forward = self._m_step.forward(images)
+        losses = em.cross_entropies(labels, forward.evaluation.logits)
         log_likelihood = em.LIKELIHOODS[self.likelihood](losses)
         posterior = em.e_step(log_likelihood, self._log_prior())
         self._observe(posterior)
-        return posterior, evaluation
+        return posterior, forward
+
+    def _descend(self, *batch: Any) -> tf.Tensor:
+        """One M-step; returns the loss before it."""
+        loss, gradients = self._m_step.gradients(*batch)
+        self._optimizer.apply_gradients(
+            zip(gradients, self._weights, strict=True)
+        )
+        return loss
 
     def _log_prior(self) -> tf.Tensor:
         if self.prior == "average":
@@ -174,30 +186,6 @@ class Lasem(SelectiveMethod):
             em.most_probable(posterior) if counted else posterior
         )
         self._num_batches.assign_add(1.0)
-
-    def _expected_loss(
-        self,
-        posterior: tf.Tensor,
-        labels: tf.Tensor,
-        evaluation: BranchedResult,
-    ) -> tf.Tensor:
-        losses = em.cross_entropies(labels, evaluation.logits)
-        penalty = em.expected_penalty(
-            posterior,
-            tf.cast(self._masks, tf.float32),
-            self._network.regularization(),
-        )
-        return (
-            em.expected_loss(posterior, losses)
-            + penalty
-            + self._network.other_regularization()
-        )
-
-    def _descend(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
-        gradients = tape.gradient(loss, self._weights)
-        self._optimizer.apply_gradients(
-            zip(gradients, self._weights, strict=True)
-        )
 
 
 def make_epoch(

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from lasem_tf.checks import InputError, check_at_least
+from lasem_tf.checks import InputError, check_fraction
 from lasem_tf.layers.filter_source import SharingRule
-from lasem_tf.layers.selective_conv import SlotFilters
 from lasem_tf.methods.lasem import Lasem
+from lasem_tf.methods.m_step import ForwardPass
 from lasem_tf.networks.backbones import Backbone
-from lasem_tf.networks.branched_evaluation import BranchedResult
 from lasem_tf.transfer import TransferConfiguration
 
 
@@ -48,13 +47,7 @@ class FixedPosterior(Lasem):
         super().__init__(
             backbone, sharing, candidates, layer_groups, **selective_method
         )
-        check_at_least("probability", probability, 0)
-        if probability > 1:
-            raise InputError(
-                "`probability` must lie between 0 and 1.",
-                received=f"probability={probability}",
-                remedy="Pass for example `probability=0.9`.",
-            )
+        check_fraction("probability", probability)
         self.configuration = configuration
         self.probability = probability
 
@@ -85,9 +78,9 @@ class FixedPosterior(Lasem):
         ]
         return tf.math.log(tf.constant(masses if others else [1.0]))
 
-    def _posterior(
-        self, images: tf.Tensor, labels: tf.Tensor, filters: list[SlotFilters]
-    ) -> tuple[tf.Tensor, BranchedResult | None]:
+    def _e_step(
+        self, images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, ForwardPass | None]:
         return tf.exp(self._log_prior()), None
 
 

@@ -36,7 +36,7 @@ class Step(NamedTuple):
     outputs: tuple[Value, ...]
 
 
-CallFn = Callable[[Any, tuple, dict[str, Any]], Any]
+CallFn = Callable[[Step, tuple, dict[str, Any]], Any]
 
 
 class LayerGraph:
@@ -94,30 +94,25 @@ class LayerGraph:
         """Returns every layer once, in the order of first use."""
         return list({id(s.layer): s.layer for s in self.steps}.values())
 
-    def run(
-        self, inputs: Any, call: CallFn, known: dict[Value, Any] | None = None
-    ) -> dict[Value, Any]:
-        """Runs every step whose outputs are not known yet.
+    def run(self, inputs: Any, call: CallFn) -> dict[Value, Any]:
+        """Runs every step.
 
         Args:
             inputs: What the model's input stands for.
-            call: `(layer, args, kwargs) -> outputs`. A single output of a call
+            call: `(step, args, kwargs) -> outputs`. A single output of a call
                 that makes several values stands for each of them.
-            known: Values that need not be computed again.
 
         Returns:
             Every value of the graph; `result[graph.output]` is the output.
         """
-        values = {self.input: inputs, **(known or {})}
+        values = {self.input: inputs}
 
         def fill(argument):
             return values[argument] if isinstance(argument, Value) else argument
 
         for step in self.steps:
-            if all(output in values for output in step.outputs):
-                continue
             args, kwargs = tree.map_structure(fill, (step.args, step.kwargs))
-            outputs = tree.flatten(call(step.layer, args, kwargs))
+            outputs = tree.flatten(call(step, args, kwargs))
             if len(outputs) == 1:
                 outputs *= len(step.outputs)
             values.update(zip(step.outputs, outputs, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import keras
@@ -12,8 +12,23 @@ from lasem_tf.checks import InputError
 from lasem_tf.layers.filter_source import Filters, FilterSource, SharingRule
 from lasem_tf.layers.selective_conv import SelectiveConv2D, SlotFilters, pick
 from lasem_tf.networks.convolutions import convolutions
-from lasem_tf.networks.layer_graph import LayerGraph, Value, takes_training
+from lasem_tf.networks.layer_graph import (
+    LayerGraph,
+    Step,
+    Value,
+    takes_training,
+)
 from lasem_tf.transfer import TransferConfiguration
+
+Convolve = Callable[[SelectiveConv2D, tf.Tensor, Filters, Hashable], tf.Tensor]
+
+
+def plainly(
+    layer: SelectiveConv2D, inputs: tf.Tensor, filters: Filters, key: Hashable
+) -> tf.Tensor:
+    """Convolves."""
+    del key
+    return layer.convolve(inputs, filters)
 
 
 class SelectiveNetwork(keras.Model):
@@ -178,7 +193,11 @@ class SelectiveNetwork(keras.Model):
         return self.logits(images, picked, training)
 
     def logits(
-        self, images: tf.Tensor, filters: Sequence[Filters], training: bool
+        self,
+        images: tf.Tensor,
+        filters: Sequence[Filters],
+        training: bool,
+        convolve: Convolve = plainly,
     ) -> tf.Tensor:
         """Returns the logits of a plain network with the given filters.
 
@@ -186,12 +205,17 @@ class SelectiveNetwork(keras.Model):
             images: float32 [batch, height, width, channels].
             filters: `(kernel, bias)` per selective layer.
             training: Whether dropout is on.
+            convolve: As in `activations`.
         """
-        values = self.activations(images, filters, training)
+        values = self.activations(images, filters, training, convolve)
         return values[self.graph.output]
 
     def activations(
-        self, images: tf.Tensor, filters: Sequence[Filters], training: bool
+        self,
+        images: tf.Tensor,
+        filters: Sequence[Filters],
+        training: bool,
+        convolve: Convolve = plainly,
     ) -> dict[Value, Any]:
         """Returns every value of a plain network with the given filters.
 
@@ -199,15 +223,19 @@ class SelectiveNetwork(keras.Model):
             images: As in `logits`.
             filters: As in `logits`.
             training: As in `logits`.
+            convolve: Called in place of `layer.convolve`, with a key besides
+                that stands for the output: its value.
         """
         of_layer = {
             id(layer): f
             for layer, f in zip(self.selective_layers, filters, strict=True)
         }
 
-        def call(layer: Any, args: tuple, kwargs: dict) -> Any:
+        def call(step: Step, args: tuple, kwargs: dict) -> Any:
+            layer = step.layer
             if isinstance(layer, SelectiveConv2D):
-                return layer.convolve(args[0], of_layer[id(layer)])
+                picked = of_layer[id(layer)]
+                return convolve(layer, args[0], picked, step.outputs[0])
             return layer(*args, **with_training(layer, kwargs, training))
 
         return self.graph.run(images, call)

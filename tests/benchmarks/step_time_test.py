@@ -58,6 +58,11 @@ def test_step_time_prints_a_table_and_writes_every_sample(tmp_path):
     assert re.search(r"cifar +\| hps +\| 2 +\| prefix tree", result.stdout)
     report = json.loads(path.read_text())
     (case,) = report["cases"]
-    assert set(case["milliseconds"]) == {"static", "prefix tree"}
+    assert set(case["milliseconds"]) == {
+        "static",
+        "prefix tree",
+        "pruned, spread",
+        "pruned, one-hot",
+    }
     for samples in case["milliseconds"].values():
         assert len(samples) == 3 and min(samples) > 0

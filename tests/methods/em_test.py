@@ -88,6 +88,22 @@ def test_prior_after_a_scripted_sequence_of_mini_batches():
     )
 
 
+@pytest.mark.parametrize("floor", [0.0, 1e-8, 1e-3, 0.2, 1.0])
+def test_least_probable_candidates_are_negligible_up_to_the_floor(floor):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        posterior = rng.dirichlet([0.03] * 9).astype(np.float32)
+        posterior[posterior < 1e-30] = 0.0  # As TensorFlow takes them.
+        kept = em.not_negligible(tf.constant(posterior), floor).numpy()
+        assert kept.any()
+        left_out = posterior[~kept].astype(np.float64)
+        assert left_out.sum() <= floor + 1e-6 * floor
+        least = posterior[kept].min()
+        assert least >= left_out.max(initial=0.0)
+        if kept.sum() > 1:
+            assert left_out.sum() + least > floor * (1 - 1e-6)
+
+
 def test_gradient_of_the_expected_loss_is_the_weighted_gradient():
     weights = tf.Variable([1.0, -2.0])
     posterior = tf.constant([0.3, 0.7])

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from lasem_tf.checks import InputError
 from lasem_tf.layers import HardParameterSharing, SelectiveConv2D
+from lasem_tf.layers.selective_conv import pick
 from lasem_tf.networks import BranchedEvaluation, SelectiveNetwork
+from lasem_tf.networks.convolution_tape import ConvolutionTape
 from lasem_tf.transfer import TransferConfiguration, all_configurations
 from tests.networks import graphs
 
@@ -247,39 +249,53 @@ def reset(network):
         state.assign(tf.ones_like(state))
 
 
-def test_a_second_pass_reuses_all_before_the_dropout(rows_convolved):
+def second_pass(network, evaluate):
+    """A pass in training that knows what one in inference convolved."""
+    filters = network.filters()
+    first = evaluate(RESIDUAL_IMAGES, filters)
+    reset(network)
+    with ConvolutionTape([], first.known) as tape:
+        second = evaluate(RESIDUAL_IMAGES, filters, True, tape.convolve)
+    reset(network)
+    anew = evaluate(RESIDUAL_IMAGES, filters, True)
+    np.testing.assert_allclose(second.logits, anew.logits, atol=1e-6)
+    return first, second
+
+
+def test_a_second_pass_convolves_nothing_again(rows_convolved):
     network = selective()
     evaluate = BranchedEvaluation(network, all_configurations(4))
     rows_convolved.clear()
-    filters = network.filters()
-    first = evaluate(RESIDUAL_IMAGES, filters)
-    once = dict(rows_convolved)
-    reset(network)
-    second = evaluate(RESIDUAL_IMAGES, filters, True, first)
-    assert rows_convolved == once
-    # All but what Dropout and the Dense layer after it give.
-    shared = [v for v in second.values if second.values[v] is first.values[v]]
-    assert len(shared) == len(first.values) - 2
-    reset(network)
-    anew = evaluate(RESIDUAL_IMAGES, filters, True)
-    np.testing.assert_allclose(second.logits, anew.logits, atol=1e-6)
-    assert np.abs(second.logits - first.logits).max() > 1e-3
+    first, second = second_pass(network, evaluate)
+    assert rows_convolved["conv_4"] == 2 * 3 * 4, "first, and anew"
+    assert np.abs(second.logits - first.logits).max() > 1e-3, "dropout"
 
 
-def test_a_second_pass_recomputes_all_after_an_early_dropout(rows_convolved):
+def test_a_second_pass_convolves_again_after_an_early_dropout(rows_convolved):
     network = selective(early_dropout=True)
     evaluate = BranchedEvaluation(network, all_configurations(4))
     rows_convolved.clear()
+    second_pass(network, evaluate)
+    assert rows_convolved["conv_1"] == 2 * 3 * 2, "first, and anew"
+    assert rows_convolved["conv_4"] == 3 * 3 * 4, "second as well"
+
+
+@pytest.mark.parametrize("texts", [["STST"], ["SSTT", "TTSS", "TTTT", "SSSS"]])
+def test_of_one_candidate_it_knows_what_its_own_network_convolves(texts):
+    network = selective()
+    candidates = configurations(*texts)
+    evaluate = BranchedEvaluation(network, candidates)
     filters = network.filters()
-    first = evaluate(RESIDUAL_IMAGES, filters)
-    once = dict(rows_convolved)
-    reset(network)
-    second = evaluate(RESIDUAL_IMAGES, filters, True, first)
-    twice = {name: 2 * count for name, count in once.items()}
-    assert rows_convolved == {**twice, "conv_1": once["conv_1"]}
-    reset(network)
-    anew = evaluate(RESIDUAL_IMAGES, filters, True)
-    np.testing.assert_allclose(second.logits, anew.logits, atol=1e-6)
+    evaluation = evaluate(RESIDUAL_IMAGES, filters)
+    for number, candidate in enumerate(candidates):
+        known = evaluate.of_candidate(evaluation, tf.constant(number))
+        picked = [
+            pick(f, s) for f, s in zip(filters, candidate.shared, strict=True)
+        ]
+        alone = network.activations(RESIDUAL_IMAGES, picked, False)
+        assert len(known) == 4
+        for value, outputs in known.items():
+            np.testing.assert_allclose(outputs, alone[value], atol=1e-5)
 
 
 # Dropout.

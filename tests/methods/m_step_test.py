@@ -1,0 +1,156 @@
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lasem_tf.layers import (
+    DeconvFactorization,
+    HardParameterSharing,
+    TensorFactorization,
+)
+from lasem_tf.methods import Lasem, RMSprop
+from lasem_tf.methods.m_step import MStep
+from tests.methods import tiny
+
+RULES = {
+    "hps": HardParameterSharing,
+    "tf": TensorFactorization,
+    "dfcnn": DeconvFactorization,
+}
+LEARNING_RATE = 0.005
+NUM_CANDIDATES = 8
+# Which candidates hold the posterior; up to a quarter of all are few.
+HOLDERS = {"one": [5], "two": [1, 6], "three": [0, 3, 6], "all": [*range(8)]}
+
+
+def lasem(learner="hps", dropout=0.5, **kwargs):
+    return Lasem(
+        functools.partial(tiny.backbone, dropout=dropout),
+        RULES[learner](),
+        optimizer=functools.partial(RMSprop, learning_rate=LEARNING_RATE),
+        head=tiny.head,
+        **kwargs,
+    )
+
+
+def evidence(holders):
+    """Counts that leave the others a prior of about 1e-30."""
+    counts = np.zeros(NUM_CANDIDATES, np.float32)
+    counts[holders] = 1e30
+    return counts
+
+
+def run(method, holders, num_epochs=4):
+    """One task; the posterior stays with the holders throughout."""
+    task = tiny.task()
+    method.begin_task(task)
+    method._evidence.assign(evidence(holders))
+    for epoch in range(num_epochs):
+        method.train_epoch(tiny.batches(task), epoch)
+    method.end_task()
+    return method
+
+
+def weights(method):
+    return [v for task in method._finished for v in (*task.all_weights,)]
+
+
+@pytest.mark.parametrize(
+    ("learner", "holders"),
+    [("tf", "one"), ("dfcnn", "two"), *(("hps", h) for h in HOLDERS)],
+)
+def test_a_run_with_pruning_is_the_run_without(learner, holders):
+    pruned = run(lasem(learner), HOLDERS[holders])
+    plain = run(lasem(learner, pruning_floor=None), HOLDERS[holders])
+    assert pruned._selected == plain._selected
+    for a, b in zip(weights(pruned), weights(plain), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-4)
+
+
+def test_several_m_steps_with_pruning_are_those_without():
+    pruned = run(lasem(num_m_steps=3), [2])
+    plain = run(lasem(num_m_steps=3, pruning_floor=None), [2])
+    for a, b in zip(weights(pruned), weights(plain), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-4)
+
+
+def test_a_run_of_its_own_posteriors_is_the_run_without_pruning():
+    """Nothing pinned: posteriors sharpen as they will."""
+    runs = []
+    for floor in (1e-8, None):
+        method = lasem(dropout=0.0, pruning_floor=floor)
+        task = tiny.task(num_images=40)
+        method.begin_task(task)
+        batches = tiny.batches(task, batch_size=20)
+        sharpest = [
+            method.train_epoch(batches, epoch).posterior.max()
+            for epoch in range(40)
+        ][-1]
+        method.end_task()
+        runs.append((method, sharpest))
+    (pruned, sharpest), (plain, _) = runs
+    assert sharpest > 1 - 1e-6, "pruning never came into it"
+    assert pruned._selected == plain._selected
+    for a, b in zip(weights(pruned), weights(plain), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-3)
+
+
+def begun():
+    method = lasem(dropout=0.0)
+    task = tiny.task()
+    method.begin_task(task)
+    return method, *next(iter(tiny.batches(task)))
+
+
+def flat_gradients(method, floor, images, labels, posterior):
+    m_step = MStep(
+        method._network, method._configurations, method._weights, floor
+    )
+    _, gradients = m_step.gradients(
+        images, labels, tf.constant(posterior), m_step.forward(images)
+    )
+    return np.concatenate([np.ravel(g) for g in gradients])
+
+
+@pytest.mark.parametrize("floor", [1e-4, 0.02, 0.2])
+def test_what_is_neglected_stays_within_its_bound(floor):
+    """Floor times the largest gradient of a candidate left out."""
+    method, images, labels = begun()
+    posterior = np.full(NUM_CANDIDATES, 0.999 * floor / 7, np.float32)
+    posterior[3] = 1 - 0.999 * floor
+    exact, pruned = (
+        flat_gradients(method, f, images, labels, posterior)
+        for f in (None, floor)
+    )
+    largest = max(
+        np.linalg.norm(flat_gradients(method, None, images, labels, one_hot))
+        for one_hot in np.eye(NUM_CANDIDATES, dtype=np.float32)
+    )
+    difference = np.linalg.norm(exact - pruned)
+    assert 0 < difference <= floor * largest
+
+
+def num_loops(method):
+    """Loops in the compiled epoch, but for the one over mini-batches."""
+    graph = method._compiled_epoch.get_concrete_function(
+        iter(tiny.batches(method._task)), tf.constant(3, tf.int64)
+    ).graph
+    nodes = [
+        node
+        for function in graph.as_graph_def().library.function
+        for node in function.node_def
+    ]
+    return sum(node.op in ("While", "StatelessWhile") for node in nodes)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "loops"), [("full", 1), (["SSS", "TTT"], 0)]
+)
+def test_pruning_is_compiled_only_where_it_can_pay(candidates, loops):
+    """Of fewer than four candidates no quarter can be left."""
+    method = lasem(candidates=candidates)
+    task = tiny.task()
+    method.begin_task(task)
+    method.train_epoch(tiny.batches(task), 0)
+    assert num_loops(method) == loops
