@@ -81,8 +81,8 @@ def _measure(
     network: str, learner: str, batch_size: int, arguments: argparse.Namespace
 ) -> dict[str, list[float]]:
     """Returns milliseconds per step, one sample per round, by variant."""
-    batches = _batches(network, batch_size, arguments.steps)
-    begun = functools.partial(_begun, network, learner)
+    batches = make_batches(network, batch_size, arguments.steps)
+    begun = functools.partial(begin_second_task, network, learner)
     variants = {"static": begun(methods.Static)}
     if 2 ** _depth(network) <= arguments.max_networks:
         variants["one network each"] = begun(OneNetworkPerConfiguration)
@@ -103,8 +103,8 @@ def _measure(
     }
 
 
-def _batches(network: str, batch_size: int, steps: int) -> tf.data.Dataset:
-    task = _noise(network, batch_size * steps)
+def make_batches(network: str, batch_size: int, steps: int) -> tf.data.Dataset:
+    task = noise_task(network, batch_size * steps)
     return (
         task.train.batch(batch_size)
         .map(lambda images, labels: (task.preprocess(images), labels))
@@ -112,7 +112,7 @@ def _batches(network: str, batch_size: int, steps: int) -> tf.data.Dataset:
     )
 
 
-def _noise(network: str, num_images: int) -> Task:
+def noise_task(network: str, num_images: int) -> Task:
     size = NETWORKS[network][1]
     generator = np.random.default_rng(0)
     shape = (num_images, size, size, 3)
@@ -135,12 +135,12 @@ def _all_on_one(method: methods.Lasem) -> np.ndarray:
     return counts
 
 
-def _begun(
+def begin_second_task(
     network: str, learner: str, method: type[methods.Lasem], **kwargs: Any
 ) -> methods.Lasem:
     """Returns a method that has begun its second task."""
     made = method(NETWORKS[network][0], LEARNERS[learner](), **kwargs)
-    task = _noise(network, NUM_CLASSES)
+    task = noise_task(network, NUM_CLASSES)
     made.begin_task(task)
     made.end_task()
     made.begin_task(task)

@@ -1,0 +1,97 @@
+"""Peak resident memory of a training step, by depth and configurations.
+
+    python benchmarks/memory.py
+    python benchmarks/memory.py --networks stl10_nine_layers --json memory.json
+
+Each case runs in a process of its own: two steps of batch size 10 on images of
+noise, in the second task of its stream, so that there is something to share.
+"static" trains all-shared, "lasem" all configurations with a posterior that
+is still spread, which needs the most. What the process holds before the first
+step (TensorFlow itself, most of all) is shown apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+
+import measuring
+import step_time
+
+from lasem_tf import methods
+from lasem_tf.reports.table import aligned_rows
+
+METHODS = {"static": methods.Static, "lasem": methods.Lasem}
+BATCH_SIZE = 10
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    if arguments.case:
+        print(json.dumps(_measure(*arguments.case)))
+        return
+    found = [
+        _in_own_process(network, method)
+        for network in arguments.networks
+        for method in METHODS
+    ]
+    header = ["network", "method", "configurations", "before MiB", "peak MiB"]
+    rows = [list(map(str, result.values())) for result in found]
+    text = "\n".join(aligned_rows(header, rows, num_text_columns=2))
+    print(text)
+    measuring.write_report(arguments, {"cases": found, "table": text})
+
+
+def _in_own_process(network: str, method: str) -> dict[str, str | int]:
+    result = subprocess.run(
+        [sys.executable, __file__, "--case", network, method],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def _measure(network: str, method: str) -> dict[str, str | int]:
+    """Returns what two steps needed in this process."""
+    batches = step_time.make_batches(network, BATCH_SIZE, steps=1)
+    begun = step_time.begin_second_task(network, "hps", METHODS[method])
+    before = _peak_mebibytes()
+    for epoch in range(2):
+        result = begun.train_epoch(batches, epoch)
+    return {
+        "network": network,
+        "method": method,
+        "configurations": len(result.posterior),
+        "before_mebibytes": before,
+        "peak_mebibytes": _peak_mebibytes(),
+    }
+
+
+def _peak_mebibytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kibibytes = peak / 1024 if sys.platform == "darwin" else peak
+    return round(kibibytes / 1024)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = measuring.parser(__doc__)
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        choices=step_time.NETWORKS,
+        default=list(step_time.NETWORKS),
+    )
+    parser.add_argument(
+        "--case",
+        nargs=2,
+        metavar=("NETWORK", "METHOD"),
+        help="measure one case in this process and print it",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
