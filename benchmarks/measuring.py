@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 
-# What TensorFlow says when it starts is not a measurement.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
