@@ -12,8 +12,9 @@ of its own stream, so that there is something to share. A sample is an epoch of
     one network each   LASEM as first published; left out where there are more
                        than --max_networks
     prefix tree        LASEM that neglects nothing
-    pruned, spread     LASEM as it is by default, while it is undecided
-    pruned, one-hot    the same, once one configuration has all the posterior
+    undecided          LASEM as it is by default, all configurations probable
+    few                the same, as many of them probable as are pruned to
+    decided            the same, one of them
 """
 
 from __future__ import annotations
@@ -87,9 +88,13 @@ def _measure(
     if 2 ** _depth(network) <= arguments.max_networks:
         variants["one network each"] = begun(OneNetworkPerConfiguration)
     variants["prefix tree"] = begun(methods.Lasem, pruning_floor=None)
-    variants["pruned, spread"] = begun(methods.Lasem)
-    variants["pruned, one-hot"] = decided = begun(methods.Lasem)
-    decided._evidence.assign(_all_on_one(decided))
+    # With this likelihood all that hold the posterior go on sharing it.
+    lasem = functools.partial(begun, methods.Lasem, likelihood="mean")
+    variants["undecided"] = lasem()
+    variants["few"] = few = lasem()
+    few._evidence.assign(_held_by(few._m_step.max_one_by_one, few))
+    variants["decided"] = decided = lasem()
+    decided._evidence.assign(_held_by(1, decided))
     seconds = measuring.interleaved(
         {
             name: functools.partial(method.train_epoch, batches, 0)
@@ -128,10 +133,11 @@ def noise_task(network: str, num_images: int) -> Task:
     )
 
 
-def _all_on_one(method: methods.Lasem) -> np.ndarray:
-    """Counts after which no other configuration is probable."""
+def _held_by(num_holders: int, method: methods.Lasem) -> np.ndarray:
+    """Counts after which no other configurations are probable."""
     counts = np.zeros(len(method._configurations), np.float32)
-    counts[len(counts) // 3] = 1e30
+    holders = np.linspace(0, len(counts) - 1, num_holders + 2)[1:-1]
+    counts[holders.astype(int)] = 1e30
     return counts
 
 

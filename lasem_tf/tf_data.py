@@ -1,4 +1,4 @@
-"""What all iteration over tf.data in this library has in common."""
+"""Iteration over tf.data without its tuning."""
 
 from __future__ import annotations
 

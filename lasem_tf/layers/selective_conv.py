@@ -91,6 +91,9 @@ class SelectiveConv2D(keras.layers.Layer):
             filters: As for `convolve`.
             outputs: What `convolve` gave for them.
             upstream: Gradient with respect to `outputs`.
+
+        Returns:
+            A gradient for each, none for a bias that is `None`.
         """
         if self._activation is _RELU:
             upstream = tf.raw_ops.ReluGrad(gradients=upstream, features=outputs)

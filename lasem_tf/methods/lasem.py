@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -58,10 +58,12 @@ class Lasem(SelectiveMethod):
             it: the mean probability of the true class.
         prior: `"counts"`, Eq. 1, or `"average"`, the mean of the posteriors.
         num_m_steps: M-steps per mini-batch under the same posterior.
-        pruning_floor: How much posterior mass the M-step may neglect. When a
-            few candidates hold all but that, it costs one plain network for
-            each of them. The default lies below the rounding of float32;
-            `None` neglects nothing, at full cost.
+        pruning_floor: How much posterior mass the M-step may neglect. When
+            few enough candidates hold all but that for it to pay, it costs
+            one plain network for each of them, and weights that none of them
+            uses rest. The default lies below the rounding of the loss;
+            `None` neglects nothing, at full cost. Random layers other than
+            dropout draw once for all candidates then, else for each.
         **selective_method: See `SelectiveMethod`.
 
     Raises:
@@ -166,9 +168,17 @@ class Lasem(SelectiveMethod):
         self._observe(posterior)
         return posterior, forward
 
-    def _descend(self, *batch: Any) -> tf.Tensor:
+    def _descend(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        posterior: tf.Tensor,
+        forward: ForwardPass | None = None,
+    ) -> tf.Tensor:
         """One M-step; returns the loss before it."""
-        loss, gradients = self._m_step.gradients(*batch)
+        loss, gradients = self._m_step.gradients(
+            images, labels, posterior, forward
+        )
         self._optimizer.apply_gradients(
             zip(gradients, self._weights, strict=True)
         )

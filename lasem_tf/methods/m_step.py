@@ -16,13 +16,14 @@ from lasem_tf.networks.branched_evaluation import (
 )
 from lasem_tf.networks.convolution_tape import ConvolutionTape
 from lasem_tf.networks.selective_network import SelectiveNetwork
+from lasem_tf.networks.trials import adds_losses
 from lasem_tf.transfer import TransferConfiguration
 
 Gradients = tuple[tf.Tensor, list[tf.Tensor]]  # With the loss before them.
 
 
 class ForwardPass(NamedTuple):
-    """What the two steps have in common on one mini-batch.
+    """What the two steps have in common on one mini-batch; used up by one.
 
     Attributes:
         filters: Of both slots of every selective layer.
@@ -46,7 +47,8 @@ class MStep:
     Filters are generated once. The gradients with respect to them are taken
     through the branches of all candidates at once or, when few hold nearly
     all of the posterior, through these one by one: each is a plain network
-    whose convolutions the E-step has computed.
+    whose convolutions the E-step has computed. Where layers add losses of
+    their own, which differ between candidates, it is always one by one.
 
     Source: Lee, Behpour & Eaton (2021), M-step of Algorithm 1, Eq. 3.
 
@@ -54,8 +56,11 @@ class MStep:
         network: The task's network.
         configurations: The candidates.
         weights: The weights to be trained.
-        pruning_floor: How much posterior may be neglected, in [0, 1); `None`
+        pruning_floor: How much posterior may be neglected, in [0, 1]; `None`
             neglects nothing.
+
+    Attributes:
+        max_one_by_one: How many candidates count as few.
     """
 
     def __init__(
@@ -70,11 +75,19 @@ class MStep:
         self._weights = list(weights)
         other = {id(weight) for weight in network.other_weights}
         self._others = [w for w in self._weights if id(w) in other]
-        self._evaluate = BranchedEvaluation(network, configurations)
-        self._floor = pruning_floor
-        # All at once cost as much as about a quarter of them one by one,
-        # since they have most of their work in common.
-        self._few = 0 if pruning_floor is None else len(configurations) // 4
+        # What a layer writes while it is called: candidates must not see what
+        # another one left there, and the step is to leave it once.
+        trained = {id(weight) for weight in self._weights}
+        self._untrained = [
+            *network.seed_states,
+            *[w for w in network.other_weights if id(w) not in trained],
+        ]
+        self._branched = BranchedEvaluation(network, configurations)
+        self._adds_losses = adds_losses(network)
+        self._floor = pruning_floor or 0.0
+        # All at once cost about half as much as their convolutions say.
+        few = int(self._branched.relative_cost / 2)
+        self.max_one_by_one = 0 if pruning_floor is None else few
 
     def forward(self, images: tf.Tensor) -> ForwardPass:
         """Evaluates all candidates with dropout off.
@@ -83,7 +96,7 @@ class MStep:
             images: float32 [batch, height, width, channels].
         """
         forward = self._generate()
-        evaluation = self._evaluate(images, forward.filters)
+        evaluation = self._branched(images, forward.filters)
         return forward._replace(evaluation=evaluation)
 
     def gradients(
@@ -106,10 +119,12 @@ class MStep:
         """
         forward = self._generate() if forward is None else forward
         batch = images, labels, posterior, forward
-        if self._few:
-            kept = tf.where(em.not_negligible(posterior, self._floor))[:, 0]
+        kept = tf.where(em.not_negligible(posterior, self._floor))[:, 0]
+        if self._adds_losses:
+            loss, gradients = self._one_by_one(*batch, kept)
+        elif self.max_one_by_one:
             loss, gradients = tf.cond(
-                tf.size(kept) <= self._few,
+                tf.size(kept) <= self.max_one_by_one,
                 lambda: self._one_by_one(*batch, kept),
                 lambda: self._at_once(*batch),
             )
@@ -131,7 +146,7 @@ class MStep:
         """Differentiates with respect to filters and other weights."""
         known = forward.evaluation.known if forward.evaluation else {}
         with ConvolutionTape(self._sources(forward), known) as tape:
-            evaluation = self._evaluate(
+            evaluation = self._branched(
                 images, forward.filters, True, tape.convolve
             )
             losses = em.cross_entropies(labels, evaluation.logits)
@@ -147,20 +162,18 @@ class MStep:
         kept: tf.Tensor,
     ) -> Gradients:
         """Does the same for the candidates whose numbers are given."""
-        states = self._network.seed_states
-        seeds = [tf.identity(state) for state in states]
+        before = [tf.identity(variable.value) for variable in self._untrained]
 
         def add_one(number, loss, gradients):
-            # All candidates are to see the same dropout.
-            for state, seed in zip(states, seeds, strict=True):
-                state.assign(seed)
+            for variable, value in zip(self._untrained, before, strict=True):
+                variable.assign(value)
             own_loss, own = self._of_one(
                 images, labels, posterior, forward, kept[number]
             )
             total = [g + o for g, o in zip(gradients, own, strict=True)]
             return number + 1, loss + own_loss, total
 
-        start = [tf.zeros(source.shape) for source in self._sources(forward)]
+        start = [tf.zeros_like(source) for source in self._sources(forward)]
         _, loss, gradients = tf.while_loop(
             lambda number, *_: number < tf.size(kept),
             add_one,
@@ -180,12 +193,17 @@ class MStep:
         """Differentiates one candidate's part of the expected loss."""
         known = {}
         if forward.evaluation:
-            known = self._evaluate.of_candidate(forward.evaluation, candidate)
+            known = self._branched.of_candidate(forward.evaluation, candidate)
         mask = self._masks[candidate]
         with ConvolutionTape(self._sources(forward), known) as tape:
             picked = [pick(f, mask[i]) for i, f in enumerate(forward.filters)]
-            logits = self._network.logits(images, picked, True, tape.convolve)
+            added = [] if self._adds_losses else None
+            logits = self._network.logits(
+                images, picked, True, tape.convolve, added
+            )
             losses = em.cross_entropies(labels, logits[None])
+            if added:
+                losses += tf.add_n(added)
             loss = em.expected_loss(posterior[candidate][None], losses)
         return loss, tape.gradient(loss)
 

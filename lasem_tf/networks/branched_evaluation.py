@@ -1,16 +1,14 @@
 """Every configuration of a candidate set in one pass, shared work done once.
 
-An activation depends only on the choices made in selective layers before it.
-So each tensor carries the layers it depends on and holds one row per distinct
-restriction of the candidates to those layers. A selective layer extends rows,
-a layer that merges branches aligns its inputs, and at the end there is one
-row per candidate. In a chain of layers the rows are the prefix tree of the
-candidate set: layer l costs one convolution per distinct prefix of length l.
+A selective layer extends the rows of its input (see `branches`), a layer that
+merges branches aligns its inputs, and at the end there is one row per
+candidate. In a chain of layers the rows are the prefix tree of the candidate
+set: layer l costs one convolution per distinct prefix of length l.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +18,7 @@ from keras import tree
 
 from lasem_tf.checks import InputError
 from lasem_tf.layers.selective_conv import SelectiveConv2D, SlotFilters
-from lasem_tf.networks.batch_independence import check_batch_independent
+from lasem_tf.networks.branches import Branches, Restriction, restrict
 from lasem_tf.networks.layer_graph import Step, Value, takes_training
 from lasem_tf.networks.selective_network import (
     Convolve,
@@ -28,52 +26,8 @@ from lasem_tf.networks.selective_network import (
     plainly,
     with_training,
 )
+from lasem_tf.networks.trials import check_batch_independent
 from lasem_tf.transfer import TransferConfiguration
-
-Restriction = tuple[bool, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Branches:
-    """A tensor for several partial configurations at once.
-
-    What one slot's filters gave and what the other's did are kept apart for
-    as long as every layer takes them one by one: pooling makes them smaller,
-    and joining what is small is cheap.
-
-    Attributes:
-        parts: float32 [num_rows_of_part * batch, ...] each; rows one after
-            another.
-        layers: The selective layers it depends on, ascending.
-        rows: For each row the choices in `layers`.
-    """
-
-    parts: tuple[tf.Tensor, ...]
-    layers: tuple[int, ...]
-    rows: tuple[Restriction, ...]
-
-    @property
-    def tensor(self) -> tf.Tensor:
-        """All rows, float32 [num_rows * batch, ...]."""
-        if len(self.parts) == 1:
-            return self.parts[0]
-        return tf.concat(self.parts, axis=0)
-
-    def joined(self) -> Branches:
-        """The same in one part."""
-        return dataclasses.replace(self, parts=(self.tensor,))
-
-    def row(self, number: tf.Tensor) -> tf.Tensor:
-        """Returns one row, float32 [batch, ...], without joining parts."""
-        batch = sum(tf.shape(part)[0] for part in self.parts) // len(self.rows)
-        row, first = None, 0
-        for part in self.parts:
-            by_row = tf.reshape(part, [-1, batch, *part.shape[1:]])
-            size = tf.shape(by_row)[0]
-            taken = by_row[tf.clip_by_value(number - first, 0, size - 1)]
-            row = taken if row is None else tf.where(number < first, row, taken)
-            first += size
-        return row
 
 
 class BranchedResult(NamedTuple):
@@ -104,6 +58,10 @@ class BranchedEvaluation:
         network: The task's network.
         configurations: The candidates, distinct.
 
+    Attributes:
+        relative_cost: Multiplications in the convolutions of all candidates
+            at once, in those of one network; at least 1.
+
     Raises:
         InputError: If a layer would mix configurations, since its output for
             one image depends on the other images of the mini-batch.
@@ -121,7 +79,9 @@ class BranchedEvaluation:
             id(layer): index
             for index, layer in enumerate(network.selective_layers)
         }
-        self._refuse_batch_statistics()
+        depends = self._dependencies()
+        self._refuse_batch_statistics(depends)
+        self.relative_cost = self._relative_cost(depends)
         if len(self._configurations) > 1:
             check_batch_independent(network)
 
@@ -146,7 +106,6 @@ class BranchedEvaluation:
         batch = (
             tf.shape(images)[0] if images.shape[0] is None else images.shape[0]
         )
-
         convolved = {}
 
         def call(step: Step, args: tuple, kwargs: dict) -> Any:
@@ -177,10 +136,9 @@ class BranchedEvaluation:
         """
         found = {}
         for value, branches in evaluation.convolved.items():
-            rows = [
-                branches.rows.index(_restrict(c, branches.layers))
-                for c in self._configurations
-            ]
+            layers = branches.layers
+            wanted = [restrict(c, layers) for c in self._configurations]
+            rows = branches.sources(layers, wanted)
             found[value] = branches.row(tf.gather(rows, candidate))
         return found
 
@@ -206,9 +164,9 @@ class BranchedEvaluation:
             chosen = [row for row in wanted if row[position] is choice]
             if chosen:
                 # In the order of the inputs: most often nothing is copied.
-                sources = _row_sources(inputs, layers, chosen)
+                sources = inputs.sources(layers, chosen)
                 ordered = sorted(zip(sources, chosen, strict=True))
-                taken = _take_rows(inputs, [s for s, _ in ordered], batch)
+                taken = inputs.take([s for s, _ in ordered], batch)
                 key = (step.outputs[0], len(parts))
                 parts.append(convolve(step.layer, taken, slot, key))
                 rows += [row for _, row in ordered]
@@ -227,8 +185,7 @@ class BranchedEvaluation:
         def align(argument):
             if not isinstance(argument, Branches):
                 return argument
-            sources = _row_sources(argument, layers, rows)
-            return _take_rows(argument, sources, batch)
+            return argument.take(argument.sources(layers, rows), batch)
 
         args, kwargs = tree.map_structure(align, (args, kwargs))
         if isinstance(layer, keras.layers.Dropout) and len(rows) > 1:
@@ -241,40 +198,59 @@ class BranchedEvaluation:
 
     def _logits(self, output: Branches, batch: int | tf.Tensor) -> tf.Tensor:
         """Orders the rows of the output as the candidates are ordered."""
-        rows = [_restrict(c, output.layers) for c in self._configurations]
-        sources = [output.rows.index(row) for row in rows]
-        tensor = _take_rows(output, sources, batch)
+        rows = [restrict(c, output.layers) for c in self._configurations]
+        tensor = output.take(output.sources(output.layers, rows), batch)
         return tf.reshape(tensor, [len(rows), batch, *tensor.shape[1:]])
 
     def _rows(self, layers: tuple[int, ...]) -> tuple[Restriction, ...]:
         """Returns the distinct restrictions of the candidates to `layers`."""
-        restrictions = (_restrict(c, layers) for c in self._configurations)
-        return tuple(dict.fromkeys(restrictions))
+        return tuple(
+            dict.fromkeys(restrict(c, layers) for c in self._configurations)
+        )
 
-    def _refuse_batch_statistics(self) -> None:
-        """Looks for layers that would see several configurations as one."""
+    def _dependencies(self) -> dict[Value, frozenset[int]]:
+        """Returns the selective layers that each value depends on."""
 
-        def call(step: Step, args: tuple, kwargs: dict) -> Any:
-            layer = step.layer
+        def call(step: Step, args: tuple, kwargs: dict) -> frozenset[int]:
             inputs = tree.flatten((args, kwargs))
             depends = frozenset().union(
                 *(s for s in inputs if isinstance(s, frozenset))
             )
-            if isinstance(layer, SelectiveConv2D):
-                return depends | {self._layer_index[id(layer)]}
-            several = len(self._rows(tuple(sorted(depends)))) > 1
-            if several and _trains_on_batch_statistics(layer):
+            if isinstance(step.layer, SelectiveConv2D):
+                return depends | {self._layer_index[id(step.layer)]}
+            return depends
+
+        return self._graph.run(frozenset(), call)
+
+    def _relative_cost(self, depends: dict[Value, frozenset[int]]) -> float:
+        """Counts multiplications of convolutions, those of one network as 1."""
+        together = alone = 0
+        for step in self._graph.steps:
+            if isinstance(step.layer, SelectiveConv2D):
+                (value,) = step.outputs
+                shape = self._graph.shapes[value][1:]
+                own = math.prod(size or 1 for size in shape)
+                own *= math.prod(step.layer.task.kernel.shape[:-1])
+                alone += own
+                together += own * len(self._rows(tuple(sorted(depends[value]))))
+        return together / alone
+
+    def _refuse_batch_statistics(
+        self, depends: dict[Value, frozenset[int]]
+    ) -> None:
+        """Looks for layers that would see several configurations as one."""
+        for step in self._graph.steps:
+            several = len(self._rows(tuple(sorted(depends[step.outputs[0]]))))
+            if several > 1 and _trains_on_batch_statistics(step.layer):
                 raise InputError(
                     "Several configurations cannot be trained through a layer "
                     "whose output depends on the rest of the mini-batch.",
-                    received=f"{type(layer).__name__} '{layer.name}' and "
-                    f"{len(self._configurations)} configurations",
+                    received=f"{type(step.layer).__name__} "
+                    f"'{step.layer.name}' and {len(self._configurations)} "
+                    "configurations",
                     remedy="Use GroupNormalization or LayerNormalization, or "
                     "freeze it with `trainable=False`.",
                 )
-            return depends
-
-        self._graph.run(frozenset(), call)
 
 
 def _trains_on_batch_statistics(layer: Any) -> bool:
@@ -285,33 +261,6 @@ def _trains_on_batch_statistics(layer: Any) -> bool:
         isinstance(part, keras.layers.BatchNormalization) and part.trainable
         for part in layer._flatten_layers()
     )
-
-
-def _restrict(
-    configuration: TransferConfiguration, layers: tuple[int, ...]
-) -> Restriction:
-    return tuple(configuration.shared[index] for index in layers)
-
-
-def _row_sources(
-    inputs: Branches, layers: tuple[int, ...], rows: Sequence[Restriction]
-) -> list[int]:
-    """Says from which row of `inputs` each wanted row comes."""
-    positions = [layers.index(index) for index in inputs.layers]
-    row_of = {row: number for number, row in enumerate(inputs.rows)}
-    return [row_of[tuple(row[p] for p in positions)] for row in rows]
-
-
-def _take_rows(
-    inputs: Branches, sources: list[int], batch: int | tf.Tensor
-) -> tf.Tensor:
-    """Returns the rows named in `sources`, copied only if need be."""
-    tensor = inputs.tensor
-    if sources == list(range(len(inputs.rows))):
-        return tensor
-    shape = tensor.shape[1:]
-    by_row = tf.reshape(tensor, [len(inputs.rows), batch, *shape])
-    return tf.reshape(tf.gather(by_row, sources), [-1, *shape])
 
 
 def _call_part_by_part(

@@ -82,22 +82,24 @@ class ConvolutionTape:
             loss: float32 [].
         """
         leaves = [call.outputs for call in self._calls]
-        total = self._from(
+        total = self._differentiate(
             [loss], [tf.ones_like(loss)], [*leaves, *self._sources]
         )
         for position in reversed(range(len(leaves))):
             upstream = total.pop(position)
             before = leaves[:position] + self._sources
-            added = self._through(self._calls[position], upstream, before)
+            added = self._through_convolution(
+                self._calls[position], upstream, before
+            )
             total = [
                 _add(old, new) for old, new in zip(total, added, strict=True)
             ]
         return [
-            tf.zeros(source.shape) if g is None else g
+            tf.zeros_like(source) if g is None else tf.convert_to_tensor(g)
             for g, source in zip(total, self._sources, strict=True)
         ]
 
-    def _through(
+    def _through_convolution(
         self,
         call: _Call,
         upstream: tf.Tensor | None,
@@ -110,9 +112,9 @@ class ConvolutionTape:
         gradients = call.layer.gradients(
             call.inputs, call.filters, call.outputs, upstream
         )
-        return self._from(arguments, gradients, before)
+        return self._differentiate(arguments, gradients, before)
 
-    def _from(
+    def _differentiate(
         self,
         targets: list[tf.Tensor],
         upstream: list[tf.Tensor],

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
+import tensorflow as tf
 from keras import tree
 
 from lasem_tf.checks import InputError
@@ -54,6 +55,13 @@ class LayerGraph:
         replace: Called once per layer; returns what to record in its place,
             usually the layer itself.
 
+    Attributes:
+        input: Value of the model's input.
+        output: Value of its output.
+        steps: The calls.
+        shapes: Of each value; `None` where the model leaves a size open.
+        training_dependent: Values that differ between training and inference.
+
     Raises:
         InputError: If the model is of another kind.
     """
@@ -78,6 +86,7 @@ class LayerGraph:
         recorder.record(model)
         (self.output,) = recorder.values_of(model.outputs)
         self.steps: tuple[Step, ...] = tuple(recorder.steps)
+        self.shapes = recorder.shapes
         self.training_dependent = frozenset(self._training_dependent())
 
     def _training_dependent(self) -> Iterator[Value]:
@@ -127,6 +136,7 @@ class _Recorder:
         self._replace = replace
         self._replaced: dict[int, Any] = {}
         self._value_of: dict[int, Value] = {}
+        self.shapes: dict[Value, tuple[int | None, ...]] = {}
         # A tensor that is collected would leave its id to another one.
         self._keep_alive: list[Any] = []
 
@@ -134,7 +144,9 @@ class _Recorder:
         """Returns the values of tensors, new ones for tensors not met yet."""
         for tensor in tensors:
             if id(tensor) not in self._value_of:
-                self._value_of[id(tensor)] = Value(len(self._keep_alive))
+                value = Value(len(self._keep_alive))
+                self._value_of[id(tensor)] = value
+                self.shapes[value] = tuple(tensor.shape)
                 self._keep_alive.append(tensor)
         return tuple(self._value_of[id(tensor)] for tensor in tensors)
 
@@ -181,6 +193,25 @@ class _Recorder:
             )
         )
         return outputs
+
+
+def added_losses(layer: Any) -> list[tf.Tensor]:
+    """Returns what the last call of a layer added to the loss.
+
+    Args:
+        layer: Any layer or operation.
+
+    Returns:
+        float32 [] each, from activity regularizers and `add_loss`.
+    """
+    if not isinstance(layer, keras.Layer):
+        return []
+    # Keras puts the regularizers of weights behind them.
+    num_regularized = sum(
+        weight.regularizer is not None for weight in layer.trainable_weights
+    )
+    losses = layer.losses
+    return losses[: len(losses) - num_regularized]
 
 
 def takes_training(layer: Any) -> bool:

@@ -16,6 +16,7 @@ from lasem_tf.networks.layer_graph import (
     LayerGraph,
     Step,
     Value,
+    added_losses,
     takes_training,
 )
 from lasem_tf.transfer import TransferConfiguration
@@ -89,15 +90,16 @@ class SelectiveNetwork(keras.Model):
         self.graph = LayerGraph(
             model, lambda layer: selective.get(id(layer), layer)
         )
-        convolution_weights = {id(v) for c in found for v in c.weights}
-        self.other_weights = [
-            w for w in model.weights if id(w) not in convolution_weights
-        ]
+        # Never read: through it Keras finds the seeds of random layers.
         self._other_layers = [
             layer
             for layer in self.graph.layers()
             if isinstance(layer, keras.Layer)
             and not isinstance(layer, SelectiveConv2D)
+        ]
+        convolution_weights = {id(v) for c in found for v in c.weights}
+        self.other_weights = [
+            w for w in model.weights if id(w) not in convolution_weights
         ]
 
     @property
@@ -138,9 +140,13 @@ class SelectiveNetwork(keras.Model):
         )
 
     def other_regularization(self) -> tf.Tensor:
-        """Returns the penalties of layers that never share, float32 []."""
-        losses = [loss for layer in self._other_layers for loss in layer.losses]
-        return tf.add_n(losses) if losses else tf.zeros([])
+        """Returns the penalties of weights that never share, float32 []."""
+        penalties = [
+            weight.regularizer(weight)
+            for weight in self.other_weights
+            if weight.trainable and weight.regularizer is not None
+        ]
+        return tf.add_n(penalties) if penalties else tf.zeros([])
 
     def sources_used(
         self, configurations: Sequence[TransferConfiguration]
@@ -198,6 +204,7 @@ class SelectiveNetwork(keras.Model):
         filters: Sequence[Filters],
         training: bool,
         convolve: Convolve = plainly,
+        added: list[tf.Tensor] | None = None,
     ) -> tf.Tensor:
         """Returns the logits of a plain network with the given filters.
 
@@ -206,8 +213,9 @@ class SelectiveNetwork(keras.Model):
             filters: `(kernel, bias)` per selective layer.
             training: Whether dropout is on.
             convolve: As in `activations`.
+            added: As in `activations`.
         """
-        values = self.activations(images, filters, training, convolve)
+        values = self.activations(images, filters, training, convolve, added)
         return values[self.graph.output]
 
     def activations(
@@ -216,6 +224,7 @@ class SelectiveNetwork(keras.Model):
         filters: Sequence[Filters],
         training: bool,
         convolve: Convolve = plainly,
+        added: list[tf.Tensor] | None = None,
     ) -> dict[Value, Any]:
         """Returns every value of a plain network with the given filters.
 
@@ -225,6 +234,7 @@ class SelectiveNetwork(keras.Model):
             training: As in `logits`.
             convolve: Called in place of `layer.convolve`, with a key besides
                 that stands for the output: its value.
+            added: Is given the losses that layers add, float32 [] each.
         """
         of_layer = {
             id(layer): f
@@ -236,7 +246,10 @@ class SelectiveNetwork(keras.Model):
             if isinstance(layer, SelectiveConv2D):
                 picked = of_layer[id(layer)]
                 return convolve(layer, args[0], picked, step.outputs[0])
-            return layer(*args, **with_training(layer, kwargs, training))
+            outputs = layer(*args, **with_training(layer, kwargs, training))
+            if added is not None:
+                added.extend(added_losses(layer))
+            return outputs
 
         return self.graph.run(images, call)
 

@@ -61,8 +61,9 @@ def test_step_time_prints_a_table_and_writes_every_sample(tmp_path):
     assert set(case["milliseconds"]) == {
         "static",
         "prefix tree",
-        "pruned, spread",
-        "pruned, one-hot",
+        "undecided",
+        "few",
+        "decided",
     }
     for samples in case["milliseconds"].values():
         assert len(samples) == 3 and min(samples) > 0

@@ -6,20 +6,11 @@ import pytest
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
-from lasem_tf.layers import (
-    DeconvFactorization,
-    HardParameterSharing,
-    TensorFactorization,
-)
 from lasem_tf.methods import Lasem, RMSprop
+from tests.layers import shapes
 from tests.methods import tiny
 from tests.methods.naive_reference import Reference
 
-RULES = {
-    "hps": HardParameterSharing,
-    "tf": TensorFactorization,
-    "dfcnn": DeconvFactorization,
-}
 LEARNING_RATE = 0.02
 
 
@@ -27,7 +18,7 @@ def begun(learner="hps", **kwargs):
     task = tiny.task()
     method = Lasem(
         kwargs.pop("backbone", tiny.backbone),
-        RULES[learner](),
+        shapes.RULES[learner],
         optimizer=functools.partial(RMSprop, learning_rate=LEARNING_RATE),
         head=tiny.head,
         **kwargs,
@@ -52,7 +43,7 @@ def assert_same_weights(method, reference):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 
-@pytest.mark.parametrize("learner", RULES)
+@pytest.mark.parametrize("learner", shapes.RULES)
 @pytest.mark.parametrize("layer_groups", [None, ((1, 3), (2,))])
 @pytest.mark.parametrize("likelihood", ["joint", "mean"])
 def test_every_update_is_that_of_the_naive_reference(
@@ -174,7 +165,7 @@ def test_a_tie_goes_to_more_sharing():
     assert str(method._selected_configuration()) == "SST"
 
 
-@pytest.mark.parametrize("learner", RULES)
+@pytest.mark.parametrize("learner", shapes.RULES)
 def test_end_of_task_rolls_back_what_is_not_shared_and_keeps_the_rest(learner):
     method, task = begun(learner, candidates=["STS", "TTT"])
     before = [
@@ -198,7 +189,7 @@ def test_end_of_task_rolls_back_what_is_not_shared_and_keeps_the_rest(learner):
             assert moved > 1e-4
 
 
-@pytest.mark.parametrize("learner", RULES)
+@pytest.mark.parametrize("learner", shapes.RULES)
 def test_storage_per_task_is_that_of_the_selected_sources(learner):
     method, task = begun(learner)
     layers = list(method._network.selective_layers)

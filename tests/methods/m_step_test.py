@@ -1,23 +1,16 @@
 import functools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from lasem_tf.layers import (
-    DeconvFactorization,
-    HardParameterSharing,
-    TensorFactorization,
-)
+from lasem_tf.layers import HardParameterSharing
 from lasem_tf.methods import Lasem, RMSprop
 from lasem_tf.methods.m_step import MStep
+from tests.layers import shapes
 from tests.methods import tiny
 
-RULES = {
-    "hps": HardParameterSharing,
-    "tf": TensorFactorization,
-    "dfcnn": DeconvFactorization,
-}
 LEARNING_RATE = 0.005
 NUM_CANDIDATES = 8
 # Which candidates hold the posterior; up to a quarter of all are few.
@@ -27,7 +20,7 @@ HOLDERS = {"one": [5], "two": [1, 6], "three": [0, 3, 6], "all": [*range(8)]}
 def lasem(learner="hps", dropout=0.5, **kwargs):
     return Lasem(
         functools.partial(tiny.backbone, dropout=dropout),
-        RULES[learner](),
+        shapes.RULES[learner],
         optimizer=functools.partial(RMSprop, learning_rate=LEARNING_RATE),
         head=tiny.head,
         **kwargs,
@@ -145,12 +138,106 @@ def num_loops(method):
 
 
 @pytest.mark.parametrize(
-    ("candidates", "loops"), [("full", 1), (["SSS", "TTT"], 0)]
+    ("candidates", "loops"),
+    [("full", 1), (["SSS", "TTT"], 1), (["SSS", "SST"], 0), (["SST"], 0)],
 )
 def test_pruning_is_compiled_only_where_it_can_pay(candidates, loops):
-    """Of fewer than four candidates no quarter can be left."""
+    """Two that share all but the last layer are never dear."""
     method = lasem(candidates=candidates)
     task = tiny.task()
     method.begin_task(task)
     method.train_epoch(tiny.batches(task), 0)
     assert num_loops(method) == loops
+
+
+# What backbones may hold besides convolutions.
+
+
+class Embedding(keras.layers.Layer):
+    """Scales each channel by rows of a table, in any order."""
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=(5, shape[-1]), initializer="ones")
+
+    def call(self, inputs):
+        return inputs * tf.reduce_sum(tf.gather(self.table, [0, 2, 2]), axis=0)
+
+
+def unusual(image_shape, activity=0.0, first=None, before_head=None):
+    images = keras.Input(image_shape)
+    outputs = first()(images) if first else images
+    for padding in ("same", "valid", "same"):
+        outputs = keras.layers.Conv2D(
+            3, 3, padding=padding, activation="relu", bias_initializer="normal"
+        )(outputs)
+    outputs = keras.layers.Flatten()(outputs)
+    outputs = before_head()(outputs) if before_head else outputs
+    regularizer = keras.regularizers.L2(activity) if activity else None
+    outputs = keras.layers.Dense(4, activity_regularizer=regularizer)(outputs)
+    return keras.Model(images, outputs)
+
+
+UNUSUAL = {
+    "normalisation first": {"first": keras.layers.BatchNormalization},
+    "dropout first": {"first": lambda: keras.layers.Dropout(0.3, seed=1)},
+    "sparse gradient": {"before_head": Embedding},
+    "frozen normalisation": {
+        "before_head": lambda: keras.layers.BatchNormalization(trainable=False)
+    },
+    "own losses": {"activity": 0.1},
+}
+
+
+def run_unusual(kind, **kwargs):
+    method = Lasem(
+        functools.partial(unusual, **UNUSUAL[kind]),
+        HardParameterSharing(),
+        head=tiny.head,
+        **kwargs,
+    )
+    return run(method, HOLDERS["two"])
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_any_backbone_is_trained_and_left_as_without_pruning(kind):
+    pruned, plain = run_unusual(kind), run_unusual(kind, pruning_floor=None)
+    for a, b in zip(weights(pruned), weights(plain), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-4, err_msg=a.path)
+
+
+@pytest.mark.parametrize("candidates", ["full", ["SST", "SSS"], ["TST"]])
+def test_losses_that_layers_add_are_expected_like_the_cross_entropy(candidates):
+    method = Lasem(
+        functools.partial(unusual, activity=3.0),
+        HardParameterSharing(),
+        head=tiny.head,
+        candidates=candidates,
+    )
+    task = tiny.task()
+    method.begin_task(task)
+    images, labels = next(iter(tiny.batches(task)))
+    num = len(method._configurations)
+    posterior = np.random.default_rng(0).dirichlet(np.ones(num))
+    m_step = method._m_step
+    loss, gradients = tf.function(m_step.gradients)(
+        images, labels, tf.constant(posterior, tf.float32)
+    )
+    dense = method._network.graph.steps[-2].layer
+    assert dense.activity_regularizer is not None
+    with tf.GradientTape() as tape:
+        expected = 0.0
+        for probability, configuration in zip(
+            posterior, method._configurations, strict=True
+        ):
+            logits = method._network(images, configuration.shared)
+            own = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            (penalty,) = dense.losses
+            assert penalty > 1e-2
+            expected += probability * (tf.reduce_mean(own) + penalty)
+    assert loss.numpy() == pytest.approx(expected.numpy(), rel=1e-5)
+    for a, b in zip(
+        gradients,
+        tape.gradient(expected, [w.value for w in method._weights]),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-4)

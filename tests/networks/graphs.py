@@ -7,17 +7,8 @@ plain Keras model that the library is compared with.
 import keras
 import numpy as np
 
-from lasem_tf.layers import (
-    DeconvFactorization,
-    HardParameterSharing,
-    TensorFactorization,
-)
+from tests.layers.shapes import RULES  # noqa: F401
 
-RULES = {
-    "hps": HardParameterSharing(),
-    "tf": TensorFactorization(),
-    "dfcnn": DeconvFactorization(),
-}
 CHANNELS = 2
 
 

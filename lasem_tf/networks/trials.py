@@ -1,4 +1,4 @@
-"""Whether a network answers for each image by itself."""
+"""What sending an image through a network tells of its layers."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def check_batch_independent(network: SelectiveNetwork) -> None:
         InputError: If an activation depends on the rest of the mini-batch;
             names the layer.
     """
-    shape = [size or _SIZE_OF_PROBE for size in network.image_shape]
-    noise = np.random.default_rng(0).normal(size=(2, *shape))
-    images = tf.constant(noise, tf.float32)
+    images = _noise(network, 2)
     filters = [slots.shared for slots in network.filters()]
     together = network.activations(images, filters, training=False)
     alone = network.activations(images[:1], filters, training=False)
@@ -42,6 +40,31 @@ def check_batch_independent(network: SelectiveNetwork) -> None:
         for output in step.outputs:
             if not _same(together[output], alone[output]):
                 raise _mixing(step)
+
+
+def adds_losses(network: SelectiveNetwork) -> bool:
+    """Whether some layer adds to the loss each time it is called.
+
+    Activity regularizers and `add_loss` do.
+
+    Args:
+        network: Any network. It is evaluated as in training, and left as it
+            was.
+    """
+    untrained = [v for v in network.variables if not v.trainable]
+    before = [tf.identity(v.value) for v in untrained]
+    filters = [slots.shared for slots in network.filters()]
+    added: list[tf.Tensor] = []
+    network.activations(_noise(network, 1), filters, True, added=added)
+    for variable, value in zip(untrained, before, strict=True):
+        variable.assign(value)
+    return bool(added)
+
+
+def _noise(network: SelectiveNetwork, num_images: int) -> tf.Tensor:
+    shape = [size or _SIZE_OF_PROBE for size in network.image_shape]
+    noise = np.random.default_rng(0).normal(size=(num_images, *shape))
+    return tf.constant(noise, tf.float32)
 
 
 def _same(together: Any, alone: Any) -> bool:
