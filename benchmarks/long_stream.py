@@ -62,7 +62,7 @@ def _learn(
         began = time.perf_counter()
         method.train_epoch(batches, epoch)
         epochs.append(time.perf_counter() - began)
-    traces = method._compiled_epoch.experimental_get_tracing_count()
+    traces = method._trainer.compiled_epoch.experimental_get_tracing_count()
     method.end_task()
     gc.collect()
     return {

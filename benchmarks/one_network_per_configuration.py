@@ -22,16 +22,17 @@ class OneNetworkPerConfiguration(Lasem):
 
     def _train_step(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
         losses, gradients, log_likelihoods = [], [], []
-        for configuration in self._configurations:
+        weights = self._trainer.weights
+        for configuration in self._trainer.configurations:
             with tf.GradientTape() as tape:
                 loss = self._loss(images, labels, configuration, True)
                 loss = tf.reduce_mean(loss) + self._penalty(configuration)
             losses.append(loss)
-            of_weights = tape.gradient(loss, self._weights)
+            of_weights = tape.gradient(loss, weights)
             gradients.append(
                 [
                     tf.zeros(w.shape) if g is None else g
-                    for g, w in zip(of_weights, self._weights, strict=True)
+                    for g, w in zip(of_weights, weights, strict=True)
                 ]
             )
             by_image = self._loss(images, labels, configuration, False)
@@ -44,8 +45,8 @@ class OneNetworkPerConfiguration(Lasem):
             tf.tensordot(posterior, tf.stack(of_weight), axes=1)
             for of_weight in zip(*gradients, strict=True)
         ]
-        self._optimizer.apply_gradients(
-            zip(weighted, self._weights, strict=True)
+        self._trainer.optimizer.apply_gradients(
+            zip(weighted, weights, strict=True)
         )
         return StepResult(tf.tensordot(posterior, losses, 1), posterior)
 
@@ -57,21 +58,21 @@ class OneNetworkPerConfiguration(Lasem):
         training: bool,
     ) -> tf.Tensor:
         """Returns the cross-entropy of each image, float32 [batch]."""
+        network = self._trainer.network
         picked = [
             (layer.shared if shared else layer.task)()
             for layer, shared in zip(
-                self._network.selective_layers,
-                configuration.shared,
-                strict=True,
+                network.selective_layers, configuration.shared, strict=True
             )
         ]
-        logits = self._network.logits(images, picked, training)
+        logits = network.logits(images, picked, training)
         return em.cross_entropies(labels, logits[None])[0]
 
     def _penalty(self, configuration: TransferConfiguration) -> tf.Tensor:
+        network = self._trainer.network
         shared = tf.cast(configuration.shared, tf.float32)
-        penalties = self._network.regularization()
+        penalties = network.regularization()
         return (
             tf.reduce_sum(shared * penalties[0] + (1 - shared) * penalties[1])
-            + self._network.other_regularization()
+            + network.other_regularization()
         )

@@ -92,9 +92,11 @@ def _measure(
     lasem = functools.partial(begun, methods.Lasem, likelihood="mean")
     variants["undecided"] = lasem()
     variants["few"] = few = lasem()
-    few._evidence.assign(_held_by(few._m_step.max_one_by_one, few))
+    few._trainer.evidence.assign(
+        _held_by(few._trainer.m_step.max_one_by_one, few)
+    )
     variants["decided"] = decided = lasem()
-    decided._evidence.assign(_held_by(1, decided))
+    decided._trainer.evidence.assign(_held_by(1, decided))
     seconds = measuring.interleaved(
         {
             name: functools.partial(method.train_epoch, batches, 0)
@@ -135,7 +137,7 @@ def noise_task(network: str, num_images: int) -> Task:
 
 def _held_by(num_holders: int, method: methods.Lasem) -> np.ndarray:
     """Counts after which no other configurations are probable."""
-    counts = np.zeros(len(method._configurations), np.float32)
+    counts = np.zeros(len(method._trainer.configurations), np.float32)
     holders = np.linspace(0, len(counts) - 1, num_holders + 2)[1:-1]
     counts[holders.astype(int)] = 1e30
     return counts

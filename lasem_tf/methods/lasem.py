@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from lasem_tf.checks import (
@@ -20,7 +21,9 @@ from lasem_tf.methods import em
 from lasem_tf.methods.lifelong_method import EpochResult
 from lasem_tf.methods.m_step import ForwardPass, MStep
 from lasem_tf.methods.selective_method import SelectiveMethod
+from lasem_tf.methods.trainer import Trainer
 from lasem_tf.networks.backbones import Backbone
+from lasem_tf.networks.selective_network import SelectiveNetwork
 from lasem_tf.tf_data import untuned
 from lasem_tf.transfer import TransferConfiguration, candidate_configurations
 
@@ -35,6 +38,48 @@ class StepResult(NamedTuple):
 
     loss: tf.Tensor
     posterior: tf.Tensor
+
+
+class LasemTrainer(Trainer):
+    """Trains the tasks of one architecture with LASEM.
+
+    Args:
+        network: See `Trainer`.
+        configurations: The candidates.
+        optimizer: See `Trainer`.
+        pruning_floor: See `Lasem`.
+        train_step: `(images, labels) -> StepResult`.
+
+    Attributes:
+        m_step: Of this network and these candidates.
+        evidence: float32 [num_configurations]. What the prior is made of: the
+            sum over mini-batches of one-hot vectors (counts) or of posteriors
+            (average).
+        num_batches: float32 []. How many mini-batches that were.
+        compiled_epoch: See `make_epoch`.
+    """
+
+    def __init__(
+        self,
+        network: SelectiveNetwork,
+        configurations: Sequence[TransferConfiguration],
+        optimizer: keras.optimizers.Optimizer,
+        pruning_floor: float | None,
+        train_step: Callable[[tf.Tensor, tf.Tensor], StepResult],
+    ):
+        super().__init__(network, configurations, optimizer)
+        self.m_step = MStep(
+            network, self.configurations, self.weights, pruning_floor
+        )
+        num = len(self.configurations)
+        self.evidence = tf.Variable(tf.zeros([num]), trainable=False)
+        self.num_batches = tf.Variable(0.0, trainable=False)
+        self.compiled_epoch = make_epoch(train_step, num)
+
+    @property
+    def training_state(self) -> Sequence[tf.Variable]:
+        """See `Trainer.training_state`."""
+        return self.evidence, self.num_batches
 
 
 class Lasem(SelectiveMethod):
@@ -115,39 +160,33 @@ class Lasem(SelectiveMethod):
                 remedy="Use `tf.data.experimental.assert_cardinality`.",
             )
         learning_rate = self._start_epoch(global_epoch)
-        loss, posterior = self._compiled_epoch(
+        loss, posterior = self._trainer.compiled_epoch(
             iter(untuned(batches)), num_batches
         )
         return EpochResult(
             loss=float(loss),
             learning_rate=learning_rate,
-            configurations=self._configurations,
+            configurations=self._trainer.configurations,
             prior=tf.exp(self._log_prior()).numpy(),
             posterior=posterior.numpy(),
         )
 
-    def _build_training(self) -> None:
-        num = len(self._configurations)
-        self._m_step = MStep(
-            self._network,
-            self._configurations,
-            self._weights,
+    def _new_trainer(
+        self,
+        network: SelectiveNetwork,
+        configurations: tuple[TransferConfiguration, ...],
+    ) -> LasemTrainer:
+        return LasemTrainer(
+            network,
+            configurations,
+            self.optimizer(),
             self.pruning_floor,
+            self._train_step,
         )
-        # What the prior is made of: the sum over mini-batches of one-hot
-        # vectors (counts) or posteriors (average).
-        self._evidence = tf.Variable(tf.zeros([num]), trainable=False)
-        self._num_batches = tf.Variable(0.0, trainable=False)
-        self._compiled_epoch = make_epoch(self._train_step, num)
-
-    def _drop_training(self) -> None:
-        self._m_step = self._compiled_epoch = None
-
-    def _training_state(self) -> Sequence[tf.Variable]:
-        return self._evidence, self._num_batches
 
     def _selected_configuration(self) -> TransferConfiguration:
-        return self._configurations[int(tf.argmax(self._log_prior()))]
+        best = int(tf.argmax(self._log_prior()))
+        return self._trainer.configurations[best]
 
     def _train_step(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
         """One E-step and its M-steps on one mini-batch."""
@@ -161,7 +200,7 @@ class Lasem(SelectiveMethod):
         self, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, ForwardPass | None]:
         """Returns the posterior, and what the M-step may reuse."""
-        forward = self._m_step.forward(images)
+        forward = self._trainer.m_step.forward(images)
         losses = em.cross_entropies(labels, forward.evaluation.logits)
         log_likelihood = em.LIKELIHOODS[self.likelihood](losses)
         posterior = em.e_step(log_likelihood, self._log_prior())
@@ -176,26 +215,28 @@ class Lasem(SelectiveMethod):
         forward: ForwardPass | None = None,
     ) -> tf.Tensor:
         """One M-step; returns the loss before it."""
-        loss, gradients = self._m_step.gradients(
+        loss, gradients = self._trainer.m_step.gradients(
             images, labels, posterior, forward
         )
-        self._optimizer.apply_gradients(
-            zip(gradients, self._weights, strict=True)
+        self._trainer.optimizer.apply_gradients(
+            zip(gradients, self._trainer.weights, strict=True)
         )
         return loss
 
     def _log_prior(self) -> tf.Tensor:
         if self.prior == "average":
-            return em.average_log_prior(self._evidence, self._num_batches)
-        return em.count_log_prior(self._evidence)
+            return em.average_log_prior(
+                self._trainer.evidence, self._trainer.num_batches
+            )
+        return em.count_log_prior(self._trainer.evidence)
 
     def _observe(self, posterior: tf.Tensor) -> None:
         """Lets the prior of the next mini-batch know of this one."""
         counted = self.prior == "counts"
-        self._evidence.assign_add(
+        self._trainer.evidence.assign_add(
             em.most_probable(posterior) if counted else posterior
         )
-        self._num_batches.assign_add(1.0)
+        self._trainer.num_batches.assign_add(1.0)
 
 
 def make_epoch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from lasem_tf.methods.lifelong_method import LifelongMethod, described
 from lasem_tf.methods.plain_networks import TaskNetworks
 from lasem_tf.methods.rmsprop import RMSprop
 from lasem_tf.methods.task_parameters import TaskParameters, Variables
+from lasem_tf.methods.trainer import Trainer
 from lasem_tf.networks.backbones import Backbone, linear_head
 from lasem_tf.networks.selective_network import SelectiveNetwork
 from lasem_tf.seeding import derive_seed
@@ -26,9 +27,10 @@ from lasem_tf.transfer import TransferConfiguration
 class SelectiveMethod(LifelongMethod):
     """A method whose tasks are selective networks over one knowledge base.
 
-    It makes a new network for each task, and when the task ends keeps only
-    the filter sources of the selected configuration: storage per task is that
-    of one network. Layers that the task does not share get the knowledge base
+    It makes a new network for each task, trains it in the place of those
+    before it (see `Trainer`), and when the task ends keeps only the filter
+    sources of the selected configuration: storage per task is that of one
+    network. Layers that the task does not share get the knowledge base
     back as it was before the task, so that the task leaves no trace where it
     shares nothing. Subclasses say how an epoch is trained and what is
     selected.
@@ -38,7 +40,7 @@ class SelectiveMethod(LifelongMethod):
 
     Args:
         backbone: Function from image shape to a Keras model that ends in
-            features [batch, features].
+            features [batch, features]; for one shape always the same.
         sharing: The base learner: what fills the shared slot.
         optimizer: Makes a new optimizer for each task, from a learning rate
             of its own.
@@ -67,9 +69,13 @@ class SelectiveMethod(LifelongMethod):
         self._knowledge_base: list[list[keras.Variable]] | None = None
         self._finished: list[TaskParameters] = []
         self._selected: list[TransferConfiguration] = []
-        self._network: SelectiveNetwork | None = None
-        self._task: Task | None = None
         self._networks = TaskNetworks(backbone, head)
+        self._trainers: dict[tuple, Trainer] = {}
+        # Of the current task: what it is, its own network, which holds the
+        # initial weights until the task ends, and what trains it.
+        self._task: Task | None = None
+        self._network: SelectiveNetwork | None = None
+        self._trainer: Trainer | None = None
 
     @property
     def hyperparameters(self) -> dict[str, str]:
@@ -92,49 +98,41 @@ class SelectiveMethod(LifelongMethod):
         """Returns the configurations that are trained."""
 
     @abc.abstractmethod
-    def _build_training(self) -> None:
-        """Makes the compiled function and the state of the current task."""
+    def _new_trainer(
+        self,
+        network: SelectiveNetwork,
+        configurations: tuple[TransferConfiguration, ...],
+    ) -> Trainer:
+        """Returns what trains the tasks of one architecture.
+
+        Args:
+            network: Of that architecture.
+            configurations: What `_candidates` said.
+        """
 
     @abc.abstractmethod
     def _selected_configuration(self) -> TransferConfiguration:
         """Returns the configuration that would be selected now."""
-
-    @abc.abstractmethod
-    def _drop_training(self) -> None:
-        """Forgets what `_build_training` made; it holds the whole network."""
-
-    def _training_state(self) -> Sequence[tf.Variable]:
-        """Returns what training changes besides weights and optimizer."""
-        return ()
 
     # The life of a task.
 
     def begin_task(self, task: Task) -> None:
         """See `LifelongMethod.begin_task`."""
         self._begin(task)
-        self._rollback = [
-            tf.Variable(v.value, trainable=False)
-            for variables in self._knowledge_base
-            for v in variables
-        ]
-        self._optimizer = self.optimizer()
-        _check_constant_rate(self._optimizer)
-        self._base_learning_rate = float(self._optimizer.learning_rate)
-        self._weights = self._network.trainable_weights_of(self._configurations)
-        self._optimizer.build(self._weights)
-        self._build_training()
+        architecture = (task.image_shape, task.num_classes)
+        if architecture not in self._trainers:
+            self._trainers[architecture] = self._new_trainer(
+                self._new_network(task),
+                self._candidates(self._network.num_layers),
+            )
+        self._trainer = self._trainers[architecture]
+        self._trainer.begin(self._network)
 
     def end_task(self) -> None:
         """See `LifelongMethod.end_task`."""
         selected = self._selected_configuration()
-        rollback = iter(self._rollback)
-        for shared, variables in zip(
-            selected.shared, self._knowledge_base, strict=True
-        ):
-            for variable in variables:
-                before = next(rollback)
-                if not shared:
-                    variable.assign(before)
+        self._trainer.roll_back(selected)
+        self._network.take_over(self._trainer.network)
         self._keep(selected)
 
     def selection(self, task_index: int) -> str:
@@ -155,31 +153,33 @@ class SelectiveMethod(LifelongMethod):
             derive_seed(self.seed, "initial_weights", len(self._finished))
         )
         self._task = task
-        self._network = SelectiveNetwork(
+        self._network = self._new_network(task)
+        self._knowledge_base = self._network.knowledge_base
+
+    def _new_network(self, task: Task) -> SelectiveNetwork:
+        return SelectiveNetwork(
             self._networks.new(task.image_shape, task.num_classes),
             self.sharing,
             self._knowledge_base,
         )
-        self._knowledge_base = self._network.knowledge_base
-        self._configurations = self._candidates(self._network.num_layers)
 
     def _keep(self, selected: TransferConfiguration) -> None:
         """Keeps the selected sources and drops all else of the task."""
-        self._finished.append(self._parameters(selected))
+        self._finished.append(self._parameters(self._network, selected))
         self._selected.append(selected)
-        self._drop_training()
-        self._network = self._task = None
-        self._optimizer = self._rollback = self._weights = None
+        self._task = self._network = self._trainer = None
 
-    def _parameters(self, selected: TransferConfiguration) -> TaskParameters:
+    def _parameters(
+        self, network: SelectiveNetwork, selected: TransferConfiguration
+    ) -> TaskParameters:
         return TaskParameters(
             sources=tuple(
                 layer.shared if shared else layer.task
                 for shared, layer in zip(
-                    selected.shared, self._network.selective_layers, strict=True
+                    selected.shared, network.selective_layers, strict=True
                 )
             ),
-            others=tuple(self._network.other_weights),
+            others=tuple(network.other_weights),
             image_shape=self._task.image_shape,
             num_classes=self._task.num_classes,
         )
@@ -197,8 +197,10 @@ class SelectiveMethod(LifelongMethod):
         """
         if 0 <= task_index < len(self._finished):
             return self._finished[task_index]
-        if task_index == len(self._finished) and self._network is not None:
-            return self._parameters(self._selected_configuration())
+        if task_index == len(self._finished) and self._trainer is not None:
+            return self._parameters(
+                self._trainer.network, self._selected_configuration()
+            )
         raise InputError(
             "`task_index` must name a task that has begun.",
             received=f"task_index={task_index} after {len(self._finished)} "
@@ -224,11 +226,8 @@ class SelectiveMethod(LifelongMethod):
         }
         for index, parameters in enumerate(self._finished):
             groups[f"task_{index}"] = parameters.own_weights
-        if self._network is not None:
-            groups["current_weights"] = self._network.weights
-            groups["optimizer"] = self._optimizer.variables
-            groups["rollback"] = self._rollback
-            groups["training"] = self._training_state()
+        if self._trainer is not None:
+            groups |= self._trainer.state
         return {name: Variables(group) for name, group in groups.items()}
 
     @property
@@ -244,22 +243,12 @@ class SelectiveMethod(LifelongMethod):
 
     def _start_epoch(self, global_epoch: int) -> float:
         """Sets learning rate and dropout seeds; returns the learning rate."""
-        rate = self._base_learning_rate / (
+        rate = self._trainer.base_learning_rate / (
             1 + global_epoch * self.learning_rate_decay
         )
-        self._optimizer.learning_rate.assign(rate)
+        self._trainer.optimizer.learning_rate.assign(rate)
         # As a function of (seed, epoch) dropout needs no checkpoint.
-        for number, state in enumerate(self._network.seed_states):
+        for number, state in enumerate(self._trainer.network.seed_states):
             seed = derive_seed(self.seed, "dropout", global_epoch, number)
             state.assign(tf.cast([seed, 0], state.dtype))
         return rate
-
-
-def _check_constant_rate(optimizer: keras.optimizers.Optimizer) -> None:
-    """Refuses a schedule: it would count steps, tasks start anew."""
-    if not isinstance(optimizer.learning_rate, keras.Variable):
-        raise InputError(
-            "An optimizer must have a constant learning rate.",
-            received=f"{type(optimizer).__name__} with a schedule",
-            remedy="Use `learning_rate_decay`, which counts global epochs.",
-        )

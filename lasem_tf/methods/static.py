@@ -70,11 +70,11 @@ class FixedPosterior(Lasem):
 
     def _log_prior(self) -> tf.Tensor:
         """The constant stands for prior and posterior alike."""
-        others = len(self._configurations) - 1
+        candidates = self._trainer.configurations
+        others = len(candidates) - 1
         rest = (1 - self.probability) / others if others else 0.0
         masses = [
-            self.probability if c == self._given else rest
-            for c in self._configurations
+            self.probability if c == self._given else rest for c in candidates
         ]
         return tf.math.log(tf.constant(masses if others else [1.0]))
 

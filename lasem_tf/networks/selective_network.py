@@ -115,6 +115,40 @@ class SelectiveNetwork(keras.Model):
         ]
 
     @property
+    def own_weights(self) -> list[keras.Variable]:
+        """All but the knowledge base: the weights of this network alone."""
+        mappings = [
+            variable
+            for layer in self.selective_layers
+            for source in (layer.shared, layer.task)
+            for variable in source.task_mapping
+        ]
+        return [*mappings, *self.other_weights]
+
+    def take_over(self, network: SelectiveNetwork) -> None:
+        """Puts another network's own weights in place, as they are now.
+
+        Args:
+            network: Of the same architecture.
+
+        Raises:
+            InputError: If it is of another one.
+        """
+        expected, received = (
+            [tuple(weight.shape) for weight in n.own_weights]
+            for n in (self, network)
+        )
+        if received != expected:
+            raise InputError(
+                "For images of one shape a backbone must always be the same "
+                f"network, here with weights of shapes {expected}.",
+                received=f"one with weights of shapes {received}",
+                remedy="Take out what differs between its calls.",
+            )
+        for own, new in zip(self.own_weights, network.own_weights, strict=True):
+            own.assign(new)
+
+    @property
     def seed_states(self) -> list[keras.Variable]:
         """States of the random number generators of dropout and the like."""
         weights = {id(weight) for weight in self.weights}

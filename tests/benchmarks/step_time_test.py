@@ -40,7 +40,7 @@ def test_the_yardstick_computes_what_the_library_does(yardstick, likelihood):
     fast, result = trained(Lasem, likelihood)
     np.testing.assert_allclose(result.posterior, expected.posterior, rtol=1e-4)
     assert result.loss == pytest.approx(expected.loss, rel=1e-5)
-    for a, b in zip(fast._weights, slow._weights, strict=True):
+    for a, b in zip(fast._trainer.weights, slow._trainer.weights, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6, err_msg=a.path)
 
 

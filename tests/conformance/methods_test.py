@@ -39,7 +39,11 @@ LEARNERS = {
 }
 # Every method with one base learner, every base learner with one method.
 GOLDENS = [(m, "dfcnn") for m in METHODS] + [("lasem", "hps"), ("lasem", "tf")]
-TASKS = [tiny.task("first", seed=1), tiny.task("second", 2, num_classes=4)]
+TASKS = [
+    tiny.task("first", seed=1),
+    tiny.task("second", seed=2, num_classes=4),
+    tiny.task("third", seed=3),
+]
 
 
 def made(golden, seed=5):
@@ -76,14 +80,14 @@ def size(variables):
 
 @pytest.fixture(scope="module", params=GOLDENS, ids="-".join)
 def story(request, tmp_path_factory):
-    """Two tasks of two epochs; stopped in the second and continued anew."""
+    """Three tasks; stopped in the second one and continued anew."""
     told = types.SimpleNamespace(folder=tmp_path_factory.mktemp("story"))
     told.method = method = made(request.param)
     method.begin_task(TASKS[0])
-    told.layers = list(method._network.selective_layers)
-    told.num_other_weights = size(method._network.other_weights)
+    told.layers = list(method._trainer.network.selective_layers)
+    told.num_other_weights = size(method._trainer.network.other_weights)
     told.first_results = [train(method, 0, epoch) for epoch in range(2)]
-    told.traces = method._compiled_epoch.experimental_get_tracing_count()
+    trainer = method._trainer
     method.end_task()
     told.own_weights = values(method.parameters(0).own_weights)
     told.stored = method.num_parameters
@@ -106,11 +110,19 @@ def story(request, tmp_path_factory):
     ]
 
     told.last, told.continued_last = (
-        train(either, 1, 1) for either in (method, told.continued)
+        [*_to_the_end(either)] for either in (method, told.continued)
     )
-    method.end_task()
-    told.continued.end_task()
+    told.traces = trainer.compiled_epoch.experimental_get_tracing_count()
     return told
+
+
+def _to_the_end(method):
+    """The third task is of the first one's architecture."""
+    yield train(method, 1, 1)
+    method.end_task()
+    method.begin_task(TASKS[2])
+    yield train(method, 2, 0)
+    method.end_task()
 
 
 def test_tasks_may_differ_in_their_number_of_classes(story):
@@ -126,11 +138,11 @@ def test_every_value_of_the_state_is_restored(story):
 
 
 def test_a_continued_run_is_the_run_left_alone(story):
-    assert story.last.loss == story.continued_last.loss
-    np.testing.assert_array_equal(
-        story.last.posterior, story.continued_last.posterior
-    )
-    for task_index in range(2):
+    """Where tasks before left their trainer does not matter either."""
+    for a, b in zip(story.last, story.continued_last, strict=True):
+        assert a.loss == b.loss
+        np.testing.assert_array_equal(a.posterior, b.posterior)
+    for task_index in range(3):
         np.testing.assert_array_equal(
             answers(story.method, task_index),
             answers(story.continued, task_index),
@@ -172,7 +184,7 @@ def test_results_name_the_candidates_and_sum_to_one(story):
     assert story.method.selection(0) in names
 
 
-def test_a_task_costs_one_trace(story):
+def test_tasks_of_one_architecture_cost_one_trace(story):
     assert story.traces == 1
 
 

@@ -28,7 +28,7 @@ def begun(learner="hps", **kwargs):
 
 
 def assert_same_weights(method, reference):
-    layers = method._network.selective_layers
+    layers = method._trainer.network.selective_layers
     for layer, expected in zip(layers, reference.layers, strict=True):
         actual = {
             "kb": layer.shared.knowledge_base,
@@ -38,7 +38,7 @@ def assert_same_weights(method, reference):
         for part, variables in actual.items():
             for a, b in zip(variables, expected[part], strict=True):
                 np.testing.assert_allclose(a, b, atol=3e-6, err_msg=part)
-    others = method._network.other_weights
+    others = method._trainer.network.other_weights
     for a, b in zip(others, reference.others, strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
 
@@ -53,7 +53,10 @@ def test_every_update_is_that_of_the_naive_reference(
         learner, layer_groups=layer_groups, likelihood=likelihood
     )
     reference = Reference(
-        method._network, learner, method._configurations, LEARNING_RATE
+        method._trainer.network,
+        learner,
+        method._trainer.configurations,
+        LEARNING_RATE,
     )
     start = [v.numpy() for v in reference.variables]
     posteriors = []
@@ -80,7 +83,10 @@ def test_every_update_is_that_of_the_naive_reference(
 def test_average_prior_and_two_m_steps_are_those_of_the_reference():
     method, task = begun("dfcnn", prior="average", num_m_steps=2)
     reference = Reference(
-        method._network, "dfcnn", method._configurations, LEARNING_RATE
+        method._trainer.network,
+        "dfcnn",
+        method._trainer.configurations,
+        LEARNING_RATE,
     )
     for images, labels in tiny.batches(task):
         posterior = reference.e_step(
@@ -105,7 +111,9 @@ def test_compiled_epoch_is_the_eager_one():
         tf.config.run_functions_eagerly(False)
     np.testing.assert_allclose(first.posterior, second.posterior, rtol=1e-4)
     for a, b in zip(
-        compiled._network.weights, eager._network.weights, strict=True
+        compiled._trainer.network.weights,
+        eager._trainer.network.weights,
+        strict=True,
     ):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
@@ -113,7 +121,10 @@ def test_compiled_epoch_is_the_eager_one():
 def test_e_step_sees_no_dropout_and_m_step_does():
     method, task = begun(backbone=functools.partial(tiny.backbone, dropout=0.5))
     reference = Reference(
-        method._network, "hps", method._configurations, LEARNING_RATE
+        method._trainer.network,
+        "hps",
+        method._trainer.configurations,
+        LEARNING_RATE,
     )
     images, labels = next(iter(tiny.batches(task)))
     posterior = reference.e_step(images.numpy(), labels.numpy(), tiny.POOLS)
@@ -141,27 +152,27 @@ def test_learning_rate_decays_with_the_global_epoch():
     method, task = begun(learning_rate_decay=0.5)
     result = method.train_epoch(tiny.batches(task), global_epoch=4)
     assert result.learning_rate == pytest.approx(LEARNING_RATE / 3)
-    assert float(method._optimizer.learning_rate) == pytest.approx(
+    assert float(method._trainer.optimizer.learning_rate) == pytest.approx(
         LEARNING_RATE / 3
     )
 
 
 def test_selects_what_was_most_often_the_most_probable():
     method, _ = begun()
-    names = [str(c) for c in method._configurations]
+    names = [str(c) for c in method._trainer.configurations]
     counts = np.zeros(8, np.float32)
     counts[names.index("TST")] = 5
-    method._evidence.assign(counts)
+    method._trainer.evidence.assign(counts)
     method.end_task()
     assert method.selection(0) == "TST"
 
 
 def test_a_tie_goes_to_more_sharing():
     method, _ = begun()
-    names = [str(c) for c in method._configurations]
+    names = [str(c) for c in method._trainer.configurations]
     counts = np.zeros(8, np.float32)
     counts[[names.index("TTS"), names.index("SST")]] = 2
-    method._evidence.assign(counts)
+    method._trainer.evidence.assign(counts)
     assert str(method._selected_configuration()) == "SST"
 
 
@@ -172,8 +183,8 @@ def test_end_of_task_rolls_back_what_is_not_shared_and_keeps_the_rest(learner):
         [v.numpy() for v in variables] for variables in method._knowledge_base
     ]
     method.train_epoch(tiny.batches(task), 0)
-    names = [str(c) for c in method._configurations]
-    method._evidence.assign(tf.one_hot(names.index("STS"), 2))
+    names = [str(c) for c in method._trainer.configurations]
+    method._trainer.evidence.assign(tf.one_hot(names.index("STS"), 2))
     trained = [
         [v.numpy() for v in variables] for variables in method._knowledge_base
     ]
@@ -192,15 +203,17 @@ def test_end_of_task_rolls_back_what_is_not_shared_and_keeps_the_rest(learner):
 @pytest.mark.parametrize("learner", shapes.RULES)
 def test_storage_per_task_is_that_of_the_selected_sources(learner):
     method, task = begun(learner)
-    layers = list(method._network.selective_layers)
-    others = sum(np.prod(v.shape) for v in method._network.other_weights)
+    layers = list(method._trainer.network.selective_layers)
+    others = sum(
+        np.prod(v.shape) for v in method._trainer.network.other_weights
+    )
     shared = sum(np.prod(v.shape) for v in layers[0].shared.knowledge_base)
     mappings = sum(np.prod(v.shape) for v in layers[0].shared.task_mapping)
     own = sum(
         np.prod(v.shape) for la in layers[1:] for v in la.task.task_mapping
     )
-    names = [str(c) for c in method._configurations]
-    method._evidence.assign(tf.one_hot(names.index("STT"), 8))
+    names = [str(c) for c in method._trainer.configurations]
+    method._trainer.evidence.assign(tf.one_hot(names.index("STT"), 8))
     method.end_task()
     assert method.num_parameters == shared + mappings + own + others
 
@@ -229,7 +242,7 @@ def test_task_model_and_predictor_are_the_network_under_its_mask():
     method.train_epoch(tiny.batches(task), 0)
     images, _ = next(iter(tiny.batches(task)))
     mask = tf.constant(method._selected_configuration().shared)
-    expected = method._network(images, mask)
+    expected = method._trainer.network(images, mask)
     np.testing.assert_allclose(
         method.task_model(0)(images), expected, atol=1e-5
     )
@@ -244,7 +257,7 @@ def test_a_task_is_traced_once_whatever_the_number_of_epochs():
     method, task = begun()
     for epoch in range(3):
         method.train_epoch(tiny.batches(task), epoch)
-    assert method._compiled_epoch.experimental_get_tracing_count() == 1
+    assert method._trainer.compiled_epoch.experimental_get_tracing_count() == 1
 
 
 def test_a_selective_network_of_a_finished_task_is_forgotten():
@@ -253,8 +266,8 @@ def test_a_selective_network_of_a_finished_task_is_forgotten():
 
     method, task = begun()
     method.train_epoch(tiny.batches(task), 0)
-    names = [str(c) for c in method._configurations]
-    method._evidence.assign(tf.one_hot(names.index("SSS"), 8))
+    names = [str(c) for c in method._trainer.configurations]
+    method._trainer.evidence.assign(tf.one_hot(names.index("SSS"), 8))
     unused = [
         weakref.ref(la.task.kernel) for la in method._network.selective_layers
     ]
@@ -297,26 +310,51 @@ def test_refuses_a_task_that_has_not_begun():
         method.parameters(3)
 
 
-def test_a_trace_for_every_task_is_no_cause_for_a_warning(caplog):
-    """TensorFlow warns if it takes the tasks' functions for one."""
+def test_tasks_of_one_architecture_are_compiled_once():
+    method, task = begun()
+    for epoch in range(3):
+        method.train_epoch(tiny.batches(task), epoch)
+        compiled = method._trainer.compiled_epoch
+        method.end_task()
+        method.begin_task(task)
+    assert method._trainer.compiled_epoch is compiled
+    assert compiled.experimental_get_tracing_count() == 1
+
+
+def test_a_trace_for_every_architecture_is_no_cause_for_a_warning(caplog):
+    """TensorFlow warns if it takes their functions for one."""
     logger = tf.get_logger()
     logger.addHandler(caplog.handler)
     try:
         method, task = begun()
-        for epoch in range(6):
-            method.train_epoch(tiny.batches(task), epoch)
+        for num_classes in range(3, 9):
+            method.train_epoch(tiny.batches(task), 0)
             method.end_task()
+            task = tiny.task(num_classes=num_classes)
             method.begin_task(task)
     finally:
         logger.removeHandler(caplog.handler)
     assert "retracing" not in caplog.text
 
 
+def test_refuses_a_backbone_that_changes():
+    widths = iter((3, 4, 5, 6))
+
+    def changing(image_shape):
+        images = keras.Input(image_shape)
+        outputs = keras.layers.Conv2D(2, 3)(images)
+        outputs = keras.layers.Flatten()(outputs)
+        return keras.Model(images, keras.layers.Dense(next(widths))(outputs))
+
+    with pytest.raises(InputError, match="must always be the same network"):
+        begun(backbone=changing)
+
+
 def test_an_epoch_does_not_make_its_step_a_function_of_the_data_set():
     """TensorFlow would optimise the step anew in every epoch."""
     method, task = begun()
     batches = tiny.batches(task)
-    epoch = method._compiled_epoch.get_concrete_function(
+    epoch = method._trainer.compiled_epoch.get_concrete_function(
         iter(batches), batches.cardinality()
     )
     definition = epoch.graph.as_graph_def()

@@ -38,7 +38,7 @@ def run(method, holders, num_epochs=4):
     """One task; the posterior stays with the holders throughout."""
     task = tiny.task()
     method.begin_task(task)
-    method._evidence.assign(evidence(holders))
+    method._trainer.evidence.assign(evidence(holders))
     for epoch in range(num_epochs):
         method.train_epoch(tiny.batches(task), epoch)
     method.end_task()
@@ -98,7 +98,10 @@ def begun():
 
 def flat_gradients(method, floor, images, labels, posterior):
     m_step = MStep(
-        method._network, method._configurations, method._weights, floor
+        method._trainer.network,
+        method._trainer.configurations,
+        method._trainer.weights,
+        floor,
     )
     _, gradients = m_step.gradients(
         images, labels, tf.constant(posterior), m_step.forward(images)
@@ -126,7 +129,7 @@ def test_what_is_neglected_stays_within_its_bound(floor):
 
 def num_loops(method):
     """Loops in the compiled epoch, but for the one over mini-batches."""
-    graph = method._compiled_epoch.get_concrete_function(
+    graph = method._trainer.compiled_epoch.get_concrete_function(
         iter(tiny.batches(method._task)), tf.constant(3, tf.int64)
     ).graph
     nodes = [
@@ -216,20 +219,20 @@ def test_losses_that_layers_add_are_expected_like_the_cross_entropy(candidates):
     task = tiny.task()
     method.begin_task(task)
     images, labels = next(iter(tiny.batches(task)))
-    num = len(method._configurations)
+    num = len(method._trainer.configurations)
     posterior = np.random.default_rng(0).dirichlet(np.ones(num))
-    m_step = method._m_step
+    m_step = method._trainer.m_step
     loss, gradients = tf.function(m_step.gradients)(
         images, labels, tf.constant(posterior, tf.float32)
     )
-    dense = method._network.graph.steps[-2].layer
+    dense = method._trainer.network.graph.steps[-2].layer
     assert dense.activity_regularizer is not None
     with tf.GradientTape() as tape:
         expected = 0.0
         for probability, configuration in zip(
-            posterior, method._configurations, strict=True
+            posterior, method._trainer.configurations, strict=True
         ):
-            logits = method._network(images, configuration.shared)
+            logits = method._trainer.network(images, configuration.shared)
             own = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             (penalty,) = dense.losses
             assert penalty > 1e-2
@@ -237,7 +240,7 @@ def test_losses_that_layers_add_are_expected_like_the_cross_entropy(candidates):
     assert loss.numpy() == pytest.approx(expected.numpy(), rel=1e-5)
     for a, b in zip(
         gradients,
-        tape.gradient(expected, [w.value for w in method._weights]),
+        tape.gradient(expected, [w.value for w in method._trainer.weights]),
         strict=True,
     ):
         np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-4)

@@ -41,17 +41,20 @@ def trained(method, num_epochs=2):
 def test_static_is_one_plain_network():
     method = begun(Static, configuration="TST")
     reference = Reference(
-        method._network, "hps", method._configurations, LEARNING_RATE
+        method._trainer.network,
+        "hps",
+        method._trainer.configurations,
+        LEARNING_RATE,
     )
     batches = tiny.batches(tiny.task())
     for images, labels in batches:
         reference.m_step(images.numpy(), labels, tiny.POOLS, [1.0])
     method.train_epoch(batches, 0)
-    others = method._network.other_weights
+    others = method._trainer.network.other_weights
     for a, b in zip(others, reference.others, strict=True):
         np.testing.assert_allclose(a, b, atol=3e-6)
     for layer, expected, shared in zip(
-        method._network.selective_layers,
+        method._trainer.network.selective_layers,
         reference.layers,
         (False, True, False),
         strict=True,
@@ -84,8 +87,8 @@ def test_fixed_posterior_spreads_the_rest_evenly():
 
 def test_static_trains_only_what_its_configuration_uses():
     method = begun(Static, configuration="SST")
-    used = {id(v) for v in method._weights}
-    layers = method._network.selective_layers
+    used = {id(v) for v in method._trainer.weights}
+    layers = method._trainer.network.selective_layers
     assert id(layers[0].shared.knowledge_base[0]) in used
     assert id(layers[0].task.kernel) not in used
     assert id(layers[2].task.kernel) in used
