@@ -32,6 +32,10 @@ LINES = {
     ],
     "HPS, All": ["--gin_file=gin/hps_cifar.gin", *_STATIC],
     "HPS, LASEM": ["--gin_file=gin/hps_cifar.gin"],
+    "HPS, LASEM with rare E-steps": [
+        "--gin_file=gin/hps_cifar.gin",
+        "--gin_file=gin/methods/lasem_rare_e_steps.gin",
+    ],
     "TF, All": ["--gin_file=gin/tf_cifar.gin", *_STATIC],
     "TF, LASEM": ["--gin_file=gin/tf_cifar.gin"],
     "DF-CNN, All": ["--gin_file=gin/dfcnn_cifar.gin", *_STATIC],

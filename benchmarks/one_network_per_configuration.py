@@ -8,7 +8,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from lasem_tf.methods import em
-from lasem_tf.methods.lasem import Lasem, StepResult
+from lasem_tf.methods.compiled_epoch import StepResult
+from lasem_tf.methods.lasem import Lasem
 from lasem_tf.transfer import TransferConfiguration
 
 

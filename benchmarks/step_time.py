@@ -15,6 +15,7 @@ of its own stream, so that there is something to share. A sample is an epoch of
     undecided          LASEM as it is by default, all configurations probable
     few                the same, as many of them probable as are pruned to
     decided            the same, one of them
+    settled            decided, and mini-batches go without an E-step
 """
 
 from __future__ import annotations
@@ -97,6 +98,8 @@ def _measure(
     )
     variants["decided"] = decided = lasem()
     decided._trainer.evidence.assign(_held_by(1, decided))
+    variants["settled"] = settled = lasem(e_step_tolerance=0.5)
+    settled._trainer.evidence.assign(_held_by(1, settled))
     seconds = measuring.interleaved(
         {
             name: functools.partial(method.train_epoch, batches, 0)

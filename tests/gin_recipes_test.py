@@ -49,6 +49,7 @@ def test_there_are_recipes():
         "methods/static.gin",
         "methods/lasem_fixed_posterior.gin",
         "methods/lasem_grouped.gin",
+        "methods/lasem_rare_e_steps.gin",
         "datasets/cifar100.gin",
         "datasets/digits.gin",
         "datasets/synthetic.gin",
@@ -88,6 +89,7 @@ def test_every_method_goes_on_top_of_a_recipe(started, path):
     expected = {
         "lasem.gin": lasem_tf.Lasem,
         "lasem_grouped.gin": lasem_tf.Lasem,
+        "lasem_rare_e_steps.gin": lasem_tf.Lasem,
         "static.gin": lasem_tf.Static,
         "lasem_fixed_posterior.gin": lasem_tf.FixedPosterior,
     }[path.name]
@@ -118,6 +120,8 @@ def test_methods_say_what_their_headers_say(started):
     assert methods["lasem"].likelihood == "joint"
     assert methods["lasem"].prior == "counts"
     assert methods["lasem"].layer_groups is None
+    assert methods["lasem"].e_step_tolerance is None
+    assert methods["lasem_rare_e_steps"].e_step_tolerance == 0.5
     assert methods["lasem_grouped"].layer_groups == ((1, 2), (3, 4))
     assert methods["lasem_fixed_posterior"].configuration == "alternating"
     assert methods["lasem_fixed_posterior"].probability == 0.9

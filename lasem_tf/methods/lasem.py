@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -18,26 +16,16 @@ from lasem_tf.checks import (
 )
 from lasem_tf.layers.filter_source import SharingRule
 from lasem_tf.methods import em
+from lasem_tf.methods.compiled_epoch import StepResult, compiled_epoch
 from lasem_tf.methods.lifelong_method import EpochResult
 from lasem_tf.methods.m_step import ForwardPass, MStep
+from lasem_tf.methods.rare_e_steps import RareESteps
 from lasem_tf.methods.selective_method import SelectiveMethod
 from lasem_tf.methods.trainer import Trainer
 from lasem_tf.networks.backbones import Backbone
 from lasem_tf.networks.selective_network import SelectiveNetwork
 from lasem_tf.tf_data import untuned
 from lasem_tf.transfer import TransferConfiguration, candidate_configurations
-
-
-class StepResult(NamedTuple):
-    """What one mini-batch gave.
-
-    Attributes:
-        loss: float32 []. Expected loss of the last M-step.
-        posterior: float32 [num_configurations].
-    """
-
-    loss: tf.Tensor
-    posterior: tf.Tensor
 
 
 class LasemTrainer(Trainer):
@@ -47,8 +35,9 @@ class LasemTrainer(Trainer):
         network: See `Trainer`.
         configurations: The candidates.
         optimizer: See `Trainer`.
-        pruning_floor: See `Lasem`.
         train_step: `(images, labels) -> StepResult`.
+        pruning_floor: See `Lasem`.
+        e_step_tolerance: See `Lasem`.
 
     Attributes:
         m_step: Of this network and these candidates.
@@ -56,7 +45,8 @@ class LasemTrainer(Trainer):
             sum over mini-batches of one-hot vectors (counts) or of posteriors
             (average).
         num_batches: float32 []. How many mini-batches that were.
-        compiled_epoch: See `make_epoch`.
+        rare_e_steps: Says which mini-batches go without; `None` if none does.
+        compiled_epoch: See `compiled_epoch`.
     """
 
     def __init__(
@@ -64,8 +54,9 @@ class LasemTrainer(Trainer):
         network: SelectiveNetwork,
         configurations: Sequence[TransferConfiguration],
         optimizer: keras.optimizers.Optimizer,
-        pruning_floor: float | None,
         train_step: Callable[[tf.Tensor, tf.Tensor], StepResult],
+        pruning_floor: float | None,
+        e_step_tolerance: float | None,
     ):
         super().__init__(network, configurations, optimizer)
         self.m_step = MStep(
@@ -74,12 +65,16 @@ class LasemTrainer(Trainer):
         num = len(self.configurations)
         self.evidence = tf.Variable(tf.zeros([num]), trainable=False)
         self.num_batches = tf.Variable(0.0, trainable=False)
-        self.compiled_epoch = make_epoch(train_step, num)
+        self.rare_e_steps = None
+        if e_step_tolerance is not None:
+            self.rare_e_steps = RareESteps(e_step_tolerance)
+        self.compiled_epoch = compiled_epoch(train_step, num)
 
     @property
     def training_state(self) -> Sequence[tf.Variable]:
         """See `Trainer.training_state`."""
-        return self.evidence, self.num_batches
+        rare = self.rare_e_steps.variables if self.rare_e_steps else ()
+        return self.evidence, self.num_batches, *rare
 
 
 class Lasem(SelectiveMethod):
@@ -109,6 +104,10 @@ class Lasem(SelectiveMethod):
             uses rest. The default lies below the rounding of the loss;
             `None` neglects nothing, at full cost. Random layers other than
             dropout draw once for all candidates then, else for each.
+        e_step_tolerance: `None` gives every mini-batch an E-step, as in the
+            paper. Else how much posterior mass may be neglected on mini-batches
+            without one, which cost little more than one plain network; see
+            `RareESteps`.
         **selective_method: See `SelectiveMethod`.
 
     Raises:
@@ -127,6 +126,7 @@ class Lasem(SelectiveMethod):
         prior: str = "counts",
         num_m_steps: int = 1,
         pruning_floor: float | None = 1e-8,
+        e_step_tolerance: float | None = None,
         **selective_method,
     ):
         super().__init__(backbone, sharing, **selective_method)
@@ -136,12 +136,15 @@ class Lasem(SelectiveMethod):
         check_at_least("num_m_steps", num_m_steps, 1)
         if pruning_floor is not None:
             check_fraction("pruning_floor", pruning_floor)
+        if e_step_tolerance is not None:
+            check_fraction("e_step_tolerance", e_step_tolerance)
         self.candidates = candidates
         self.layer_groups = layer_groups
         self.likelihood = likelihood
         self.prior = prior
         self.num_m_steps = num_m_steps
         self.pruning_floor = pruning_floor
+        self.e_step_tolerance = e_step_tolerance
 
     def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
         return candidate_configurations(
@@ -180,8 +183,9 @@ class Lasem(SelectiveMethod):
             network,
             configurations,
             self.optimizer(),
-            self.pruning_floor,
             self._train_step,
+            self.pruning_floor,
+            self.e_step_tolerance,
         )
 
     def _selected_configuration(self) -> TransferConfiguration:
@@ -189,11 +193,39 @@ class Lasem(SelectiveMethod):
         return self._trainer.configurations[best]
 
     def _train_step(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
-        """One E-step and its M-steps on one mini-batch."""
+        """Learns from one mini-batch."""
+        rare = self._trainer.rare_e_steps
+        if rare is None:
+            return self._em_step(images, labels)
+        return tf.cond(
+            rare.is_due,
+            lambda: self._em_step(images, labels),
+            lambda: self._m_step_alone(images, labels),
+        )
+
+    def _em_step(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
+        """One E-step and its M-steps."""
         posterior, forward = self._e_step(images, labels)
+        if self._trainer.rare_e_steps is not None:
+            self._trainer.rare_e_steps.observe(
+                posterior, self._trainer.evidence
+            )
         loss = self._descend(images, labels, posterior, forward)
         for _ in range(self.num_m_steps - 1):
             loss = self._descend(images, labels, posterior)
+        return StepResult(loss, posterior)
+
+    def _m_step_alone(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
+        """M-steps of the candidate that the last E-step found."""
+        candidate = self._trainer.rare_e_steps.go_without()
+        posterior = tf.one_hot(candidate, len(self._trainer.configurations))
+        self._observe(posterior)
+        for _ in range(self.num_m_steps):
+            loss = self._apply(
+                *self._trainer.m_step.gradients_of_one(
+                    images, labels, candidate
+                )
+            )
         return StepResult(loss, posterior)
 
     def _e_step(
@@ -215,9 +247,11 @@ class Lasem(SelectiveMethod):
         forward: ForwardPass | None = None,
     ) -> tf.Tensor:
         """One M-step; returns the loss before it."""
-        loss, gradients = self._trainer.m_step.gradients(
-            images, labels, posterior, forward
+        return self._apply(
+            *self._trainer.m_step.gradients(images, labels, posterior, forward)
         )
+
+    def _apply(self, loss: tf.Tensor, gradients: list[tf.Tensor]) -> tf.Tensor:
         self._trainer.optimizer.apply_gradients(
             zip(gradients, self._trainer.weights, strict=True)
         )
@@ -237,49 +271,3 @@ class Lasem(SelectiveMethod):
             em.most_probable(posterior) if counted else posterior
         )
         self._trainer.num_batches.assign_add(1.0)
-
-
-def make_epoch(
-    train_step: Callable[[tf.Tensor, tf.Tensor], StepResult],
-    num_configurations: int,
-) -> Callable[[Iterator, tf.Tensor], StepResult]:
-    """Compiles one pass over all mini-batches of an epoch into one call.
-
-    A loop over a data set would become a function of that data set, which
-    TensorFlow optimises anew in every epoch, for as long as ten steps take.
-    Drawing from an iterator keeps the step in the one compiled graph. Python
-    is taken as it stands, as Keras does when it trains: AutoGraph would spend
-    seconds on rewriting code that has nothing to rewrite.
-
-    Args:
-        train_step: `(images, labels) -> StepResult`.
-        num_configurations: Length of the posterior.
-
-    Returns:
-        Function from an iterator over mini-batches, and how many to draw, to
-        the means over the epoch.
-    """
-    step = tf.autograph.experimental.do_not_convert(train_step)
-    # Not a function defined here: TensorFlow takes all that share their code
-    # for one, and would warn that every task traces its own.
-    return tf.function(
-        functools.partial(_train_epoch, step, num_configurations),
-        reduce_retracing=True,
-    )
-
-
-def _train_epoch(
-    train_step: Callable[[tf.Tensor, tf.Tensor], StepResult],
-    num_configurations: int,
-    batches: Iterator,
-    num_batches: tf.Tensor,
-) -> StepResult:
-    loss = tf.zeros([])
-    posterior = tf.zeros([num_configurations])
-    for _ in tf.range(num_batches):
-        images, labels = next(batches)
-        result = train_step(images, labels)
-        loss += result.loss
-        posterior += result.posterior
-    count = tf.cast(num_batches, tf.float32)
-    return StepResult(loss / count, posterior / count)

@@ -132,6 +132,23 @@ class MStep:
             loss, gradients = self._at_once(*batch)
         return self._of_weights(posterior, forward, loss, gradients)
 
+    def gradients_of_one(
+        self, images: tf.Tensor, labels: tf.Tensor, candidate: tf.Tensor
+    ) -> Gradients:
+        """Returns the same where one candidate holds all of the posterior.
+
+        Args:
+            images: As for `gradients`.
+            labels: As for `gradients`.
+            candidate: int [], its number.
+        """
+        posterior = tf.one_hot(candidate, self._masks.shape[0])
+        forward = self._generate()
+        loss, gradients = self._of_one(
+            images, labels, posterior, forward, candidate
+        )
+        return self._of_weights(posterior, forward, loss, gradients)
+
     def _generate(self) -> ForwardPass:
         with tf.GradientTape() as tape:
             return ForwardPass(self._network.filters(), tape)
