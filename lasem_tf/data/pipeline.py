@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_count
@@ -13,11 +14,11 @@ from lasem_tf.seeding import numpy_generator
 from lasem_tf.tasks import Task
 from lasem_tf.tf_data import untuned
 
-# From the training images of a task to what `_make_fetch_function` was given
+# From the training images of a task to what `_make_epoch_function` was given
 # and made of them. One task trains at a time, so one entry is enough; it saves
-# copying the images out of the data set and tracing `preprocess` in every
+# copying the images out of the data set and tracing the pipeline in every
 # epoch. It goes when the task does.
-_fetch_functions = weakref.WeakKeyDictionary()
+_epoch_functions = weakref.WeakKeyDictionary()
 
 
 def training_batches(
@@ -57,11 +58,8 @@ def training_batches(
     num_batches = task.num_train // batch_size
     order = order[: num_batches * batch_size]
     with tf.device("CPU:0"):
-        dataset = tf.data.Dataset.from_tensor_slices(
-            order.reshape(num_batches, batch_size)
-        )
-        fetch = _fetch_function(task.train, task.preprocess, batch_size)
-        return dataset.map(fetch).prefetch(2)
+        epoch_of = _epoch_function(task.train, task.preprocess)
+        return epoch_of(order.reshape(num_batches, batch_size))
 
 
 def evaluation_batches(
@@ -95,27 +93,32 @@ def evaluation_batches(
     return untuned(cached.map(preprocessed).prefetch(2))
 
 
-def _fetch_function(
-    train: tf.data.Dataset, preprocess: keras.layers.Layer, batch_size: int
-) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Returns the function from indices to a preprocessed mini-batch."""
-    made_with, fetch = _fetch_functions.get(train, (None, None))
-    if made_with != (preprocess, batch_size):
-        _fetch_functions.clear()
-        fetch = _make_fetch_function(train, preprocess, batch_size)
-        _fetch_functions[train] = (preprocess, batch_size), fetch
-    return fetch
+def _epoch_function(
+    train: tf.data.Dataset, preprocess: keras.layers.Layer
+) -> Callable[[np.ndarray], tf.data.Dataset]:
+    """Returns the function from indices to preprocessed mini-batches."""
+    made_with, epoch_of = _epoch_functions.get(train, (None, None))
+    if made_with is not preprocess:
+        _epoch_functions.clear()
+        epoch_of = _make_epoch_function(train, preprocess)
+        _epoch_functions[train] = preprocess, epoch_of
+    return epoch_of
 
 
-def _make_fetch_function(
-    train: tf.data.Dataset, preprocess: keras.layers.Layer, batch_size: int
-) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+def _make_epoch_function(
+    train: tf.data.Dataset, preprocess: keras.layers.Layer
+) -> Callable[[np.ndarray], tf.data.Dataset]:
     whole = train.batch(int(train.cardinality()))
     all_images, all_labels = whole.get_single_element()
 
-    @tf.function(input_signature=[tf.TensorSpec([batch_size], tf.int64)])
     def fetch(indices):
         images = tf.gather(all_images, indices)
         return preprocess(images), tf.gather(all_labels, indices)
 
-    return fetch
+    # Data sets that are made in a function are traced once per shape.
+    @tf.function
+    def epoch_of(order):
+        batches = tf.data.Dataset.from_tensor_slices(order)
+        return batches.map(fetch).prefetch(2)
+
+    return epoch_of

@@ -64,6 +64,7 @@ def test_step_time_prints_a_table_and_writes_every_sample(tmp_path):
         "undecided",
         "few",
         "decided",
+        "settled",
     }
     for samples in case["milliseconds"].values():
         assert len(samples) == 3 and min(samples) > 0

@@ -109,23 +109,23 @@ def test_two_tasks_in_turn_do_not_mix():
 
 def test_images_do_not_outlive_their_task(monkeypatch):
     made = []
-    whole = pipeline._make_fetch_function
+    whole = pipeline._make_epoch_function
 
     def make(*arguments):
-        fetch = whole(*arguments)
-        made.append(weakref.ref(fetch))
-        return fetch
+        epoch_of = whole(*arguments)
+        made.append(weakref.ref(epoch_of))
+        return epoch_of
 
-    monkeypatch.setattr(pipeline, "_make_fetch_function", make)
+    monkeypatch.setattr(pipeline, "_make_epoch_function", make)
     task = _task()
     for epoch in range(3):
         _order(task, 0, epoch)
     gc.collect()
-    (fetch,) = made
-    assert fetch() is not None
+    (epoch_of,) = made
+    assert epoch_of() is not None
     del task
     gc.collect()
-    assert fetch() is None
+    assert epoch_of() is None
 
 
 def test_whole_training_set_can_be_one_batch():

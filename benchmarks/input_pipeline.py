@@ -1,0 +1,118 @@
+"""Images per second: what each stream delivers, and what training consumes.
+
+    python benchmarks/input_pipeline.py
+    python benchmarks/input_pipeline.py --streams digits --json input.json
+
+"delivers" draws the training mini-batches of whole epochs and does nothing
+with them; "consumes" trains one plain network on one task, all shared, with
+mini-batches that lie ready. The two take turns. Where a stream delivers too
+little for a rate to be told, epochs are drawn until it can be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import measuring
+import numpy as np
+
+from lasem_tf import backbones, data, layers, methods
+from lasem_tf.data.pipeline import training_batches
+from lasem_tf.reports.table import aligned_rows
+from lasem_tf.tasks import Task, TaskStream
+from lasem_tf.tf_data import untuned
+
+BATCH_SIZE = 10
+EPOCHS = 5  # A sample.
+
+
+def _arrays(size: int) -> TaskStream:
+    """Photographs for all that the pipeline knows: noise of their size."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (300, size, size, 3), np.uint8)
+    return data.from_arrays([(images, np.arange(300) % 10)])
+
+
+# How a stream is made, and the network that trains on it.
+STREAMS: dict[str, tuple[Callable[..., TaskStream], Callable]] = {
+    "digits": (data.digits, backbones.digits),
+    "synthetic": (data.synthetic, backbones.by_channel),
+    "cifar100": (
+        functools.partial(data.cifar100, num_tasks=1),
+        backbones.cifar,
+    ),
+    "arrays of 96x96": (functools.partial(_arrays, 96), backbones.stl10),
+}
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    found = [_measure(name, arguments.rounds) for name in arguments.streams]
+    header = ["stream", "image", "delivers /s", "consumes /s", "ratio"]
+    rows = [
+        [
+            result["stream"],
+            "x".join(map(str, result["image_shape"])),
+            f"{result['delivered_per_second']:,.0f}",
+            f"{result['consumed_per_second']:,.0f}",
+            f"{result['ratio']:.1f}",
+        ]
+        for result in found
+    ]
+    text = "\n".join(aligned_rows(header, rows, num_text_columns=2))
+    print(text)
+    measuring.write_report(arguments, {"streams": found, "table": text})
+
+
+def _measure(name: str, num_rounds: int) -> dict[str, Any]:
+    """Returns the two rates of one stream and their ratio."""
+    make_stream, backbone = STREAMS[name]
+    task = make_stream()[0]
+    method = methods.Static(backbone, layers.HardParameterSharing())
+    method.begin_task(task)
+    ready = training_batches(task, BATCH_SIZE, 0, 0).cache()
+    samples = measuring.interleaved(
+        {
+            "delivers": functools.partial(_draw, task),
+            "consumes": lambda: [
+                method.train_epoch(ready, epoch) for epoch in range(EPOCHS)
+            ],
+        },
+        num_rounds,
+    )
+    num_images = EPOCHS * (task.num_train // BATCH_SIZE) * BATCH_SIZE
+    delivered, consumed = (
+        num_images / np.median(samples[kind]) for kind in samples
+    )
+    return {
+        "stream": name,
+        "image_shape": task.image_shape,
+        "delivered_per_second": delivered,
+        "consumed_per_second": consumed,
+        "ratio": float(
+            np.median(np.divide(samples["consumes"], samples["delivers"]))
+        ),
+        "seconds": samples,
+    }
+
+
+def _draw(task: Task) -> None:
+    for epoch in range(EPOCHS):
+        for _ in untuned(training_batches(task, BATCH_SIZE, 0, epoch)):
+            pass
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = measuring.parser(__doc__)
+    parser.add_argument(
+        "--streams", nargs="+", choices=STREAMS, default=list(STREAMS)
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="samples each")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
