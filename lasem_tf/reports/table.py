@@ -19,11 +19,15 @@ _PEAK_KEYS = {
     "test": "peak_per_task_accuracy",
     "validation": "peak_per_task_accuracy_by_validation",
 }
-_PEAK_MEANINGS = {
-    "test": "test maximum: best test accuracy within the task's own phase",
-    "validation": "by validation: test accuracy at the best validation epoch "
-    "of the task's own phase",
+_PEAK_LEGENDS = {
+    "test": "Peak = test maximum: best test accuracy within the task's own "
+    "phase.",
+    "validation": "Peak by validation = test accuracy at the best validation "
+    "epoch of the task's own phase.",
 }
+_FORGETTING_LEGEND = (
+    "Forgetting ratio = final / end of phase; 1 = nothing forgotten."
+)
 
 
 def results_table(
@@ -53,7 +57,8 @@ def results_table(
                 num_text_columns=2,
             ),
             "",
-            *_legend(peak_selection),
+            _PEAK_LEGENDS[peak_selection],
+            _FORGETTING_LEGEND,
             f"Backward transfer: {_points(summary['backward_transfer'])}. "
             f"Parameters: {summary['num_parameters']:,}. "
             f"Training: {summary['train_seconds']:.0f} s of "
@@ -64,7 +69,6 @@ def results_table(
 
 def comparison_table(
     runs: Mapping[str, Sequence[Mapping[str, Any]]],
-    peak_selection: str = "test",
 ) -> str:
     """Returns a table of means over seeds, a line per kind of run.
 
@@ -73,13 +77,11 @@ def comparison_table(
 
     Args:
         runs: Name of a line -> summaries that differ in nothing but the seed.
-        peak_selection: As in `results_table`.
 
     Raises:
-        InputError: If there is no run, a line mixes different runs or holds a
-            seed twice, or `peak_selection` is unknown.
+        InputError: If there is no run, or a line mixes different runs or holds
+            a seed twice.
     """
-    check_one_of("peak_selection", peak_selection, tuple(_PEAK_KEYS))
     if not runs:
         raise InputError(
             "A comparison needs at least one run.",
@@ -89,17 +91,18 @@ def comparison_table(
     for name, summaries in runs.items():
         _check_only_seeds_differ(name, summaries)
     header = ["run", "data set", "tasks × epochs", "seeds", "peak %"]
-    header += ["final %", "forgetting ratio", "training s", "parameters"]
+    header += ["by validation %", "final %", "forgetting ratio"]
+    header += ["training s", "parameters"]
     lines = [
-        _comparison_line(name, summaries, peak_selection)
-        for name, summaries in runs.items()
+        _comparison_line(name, summaries) for name, summaries in runs.items()
     ]
     return "\n".join(
         [
             *aligned_rows(header, lines, num_text_columns=3),
             "",
             "Mean ± 95 % confidence interval over seeds (Student t).",
-            *_legend(peak_selection),
+            *_PEAK_LEGENDS.values(),
+            _FORGETTING_LEGEND,
         ]
     )
 
@@ -151,7 +154,7 @@ def _mean_line(summary: Mapping[str, Any], peak_selection: str) -> list[str]:
 
 
 def _comparison_line(
-    name: str, summaries: Sequence[Mapping[str, Any]], peak_selection: str
+    name: str, summaries: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     """Returns the cells of one kind of run."""
     first = summaries[0]
@@ -167,7 +170,7 @@ def _comparison_line(
         first["dataset"],
         f"{first['num_tasks']} × {first['num_epochs']}",
         str(len(summaries)),
-        over_seeds(f"mean_{_PEAK_KEYS[peak_selection]}", scale=100),
+        *(over_seeds(f"mean_{key}", scale=100) for key in _PEAK_KEYS.values()),
         over_seeds("mean_final_accuracy", scale=100),
         over_seeds("mean_catastrophic_forgetting_ratio", decimals=2),
         over_seeds("train_seconds", decimals=0),
@@ -203,14 +206,6 @@ def _mean_and_interval(values: np.ndarray, decimals: int) -> str:
     if len(values) == 1:
         return mean
     return f"{mean} ± {metrics.confidence_interval_95(values):.{decimals}f}"
-
-
-def _legend(peak_selection: str) -> list[str]:
-    """Returns what the columns mean."""
-    return [
-        f"Peak = {_PEAK_MEANINGS[peak_selection]}.",
-        "Forgetting ratio = final / end of phase; 1 = nothing forgotten.",
-    ]
 
 
 def _percent(fraction: float | None) -> str:
