@@ -103,7 +103,7 @@ class DeconvFactorization(SharingRule):
 
     Raises:
         InputError: If a list holds a number below 1, or (when a network is
-            made) has too few numbers for its layers.
+            made) does not have one for each of its layers.
     """
 
     name = "dfcnn"
@@ -116,6 +116,18 @@ class DeconvFactorization(SharingRule):
         self.base_channels = _channels("base_channels", base_channels)
         self.deconv_channels = _channels("deconv_channels", deconv_channels)
 
+    def check_fits(self, num_layers: int) -> None:
+        """See `SharingRule.check_fits`."""
+        for name in ("base_channels", "deconv_channels"):
+            channels = getattr(self, name)
+            if channels is not None and len(channels) != num_layers:
+                raise InputError(
+                    f"`{name}` must hold one number for each of the network's "
+                    f"{num_layers} convolutional layers.",
+                    received=f"{name}={channels}",
+                    remedy="Give as many numbers, or leave it out.",
+                )
+
     def filter_source(
         self,
         layer_index: int,
@@ -126,8 +138,8 @@ class DeconvFactorization(SharingRule):
         return DeconvFactorizedFilters(
             convolution,
             knowledge_base,
-            _of_layer("base_channels", self.base_channels, layer_index),
-            _of_layer("deconv_channels", self.deconv_channels, layer_index),
+            self.base_channels and self.base_channels[layer_index],
+            self.deconv_channels and self.deconv_channels[layer_index],
         )
 
 
@@ -144,17 +156,3 @@ def _channels(
             remedy="Leave it out for the paper's rule.",
         )
     return tuple(channels)
-
-
-def _of_layer(
-    name: str, channels: tuple[int, ...] | None, layer_index: int
-) -> int | None:
-    if channels is None:
-        return None
-    if layer_index >= len(channels):
-        raise InputError(
-            f"`{name}` must hold one number per convolutional layer.",
-            received=f"{name}={channels} and a layer {layer_index + 1}",
-            remedy="Add the missing numbers or leave it out.",
-        )
-    return channels[layer_index]

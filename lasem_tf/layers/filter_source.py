@@ -99,6 +99,16 @@ class SharingRule(abc.ABC):
     def name(self) -> str:
         """Name of the base learner in tables, such as `"hps"`."""
 
+    def check_fits(self, num_layers: int) -> None:  # noqa: B027, fits any
+        """Refuses a network that this base learner was not set up for.
+
+        Args:
+            num_layers: How many layers can share.
+
+        Raises:
+            InputError: If a setting is for another number of layers.
+        """
+
     @abc.abstractmethod
     def filter_source(
         self,

@@ -60,8 +60,8 @@ class SelectiveNetwork(keras.Model):
     Raises:
         InputError: If the model has no convolution to share, one that cannot
             take its filters from elsewhere, or others than the knowledge base
-            was made for; if a mask does not hold one flag per selective
-            layer.
+            or the base learner were made for; if a mask does not hold one
+            flag per selective layer.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class SelectiveNetwork(keras.Model):
         self.image_shape = tuple(model.inputs[0].shape[1:])
         found = convolutions(model)
         _check_depth(model, len(found), knowledge_base)
+        sharing.check_fits(len(found))
         self.selective_layers = [
             SelectiveConv2D(
                 layer,

@@ -146,11 +146,11 @@ def test_refuses_channels_that_are_not_positive(name, channels):
         DeconvFactorization(**{name: channels})
 
 
+@pytest.mark.parametrize("num_layers", [1, 3])
 @pytest.mark.parametrize("name", ["base_channels", "deconv_channels"])
-def test_refuses_too_few_channels(name):
+def test_refuses_another_number_of_layers(name, num_layers):
     rule = DeconvFactorization(**{name: [4, 4]})
-    rule.filter_source(1, shapes.convolution())
-    with pytest.raises(
-        InputError, match=rf"`{name}` must .* {name}=\(4, 4\) and a layer 3\."
-    ):
-        rule.filter_source(2, shapes.convolution())
+    rule.check_fits(2)
+    message = rf"the network's {num_layers} conv.* Received: {name}=\(4, 4\)\."
+    with pytest.raises(InputError, match=message):
+        rule.check_fits(num_layers)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
-from lasem_tf.layers import HardParameterSharing
+from lasem_tf.layers import DeconvFactorization, HardParameterSharing
 from lasem_tf.networks import SelectiveNetwork
 from lasem_tf.networks.convolutions import convolutions
 from lasem_tf.transfer import TransferConfiguration, all_configurations
@@ -385,6 +385,12 @@ def test_refuses_a_mask_whose_length_shows_up_only_when_it_runs():
     compiled(IMAGES, tf.constant([True, False, True]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
         compiled(IMAGES, tf.constant([True, False]))
+
+
+def test_a_base_learner_set_up_for_another_depth_is_refused():
+    model = chain(layers.Conv2D(2, 3), layers.Conv2D(2, 3))
+    with pytest.raises(InputError, match="the network's 2 convolutional"):
+        SelectiveNetwork(model, DeconvFactorization(base_channels=[4, 4, 4]))
 
 
 def test_a_later_task_of_another_depth_is_refused():
