@@ -29,9 +29,9 @@ class SlotFilters(NamedTuple):
 class SelectiveConv2D(keras.layers.Layer):
     """`Conv2D` with a shared and a task-specific slot for its filters.
 
-    Strides, padding, dilation, groups, data format and activation are those
-    of the convolution it replaces, whose variables become the task-specific
-    slot.
+    Strides, padding, dilation, groups, data format, activation and dtype
+    policy are those of the convolution it replaces, whose variables become
+    the task-specific slot.
 
     Args:
         convolution: A built `keras.layers.Conv2D`.
@@ -41,11 +41,11 @@ class SelectiveConv2D(keras.layers.Layer):
         inputs: float32 [batch, height, width, channels].
         mask: bool []. True takes the shared filters.
 
-    Output shape: As of `convolution`.
+    Output shape: As of `convolution`, and in its `compute_dtype`.
     """
 
     def __init__(self, convolution: keras.layers.Conv2D, shared: FilterSource):
-        super().__init__(name=convolution.name)
+        super().__init__(name=convolution.name, dtype=convolution.dtype_policy)
         self.built = True
         self.shared = shared
         self.task = OwnFilters(convolution)
@@ -61,14 +61,17 @@ class SelectiveConv2D(keras.layers.Layer):
         """Generates the filters of both slots."""
         return SlotFilters(shared=self.shared(), task=self.task())
 
-    def convolve(self, inputs: tf.Tensor, filters: Filters) -> tf.Tensor:
+    def convolve(
+        self, inputs: tf.Tensor, filters: Filters, dtype: str | None = None
+    ) -> tf.Tensor:
         """Applies given filters the way this layer applies its own.
 
         Args:
             inputs: float32 [batch, height, width, channels].
             filters: `(kernel, bias)`.
+            dtype: What to compute in; `None`: the layer's `compute_dtype`.
         """
-        return self._activation(self._linear(inputs, filters))
+        return self._activation(self._linear(inputs, filters, dtype))
 
     @property
     def backward_needs_no_forward(self) -> bool:
@@ -104,8 +107,14 @@ class SelectiveConv2D(keras.layers.Layer):
             linear = self._linear(inputs, filters)
         return tape.gradient(linear, arguments, upstream)
 
-    def _linear(self, inputs: tf.Tensor, filters: Filters) -> tf.Tensor:
-        kernel, bias = filters
+    def _linear(
+        self, inputs: tf.Tensor, filters: Filters, dtype: str | None = None
+    ) -> tf.Tensor:
+        dtype = dtype or self.compute_dtype
+        inputs, kernel, bias = (
+            None if tensor is None else tf.cast(tensor, dtype)
+            for tensor in (inputs, *filters)
+        )
         outputs = keras.ops.conv(inputs, kernel, **self._geometry)
         if bias is None:
             return outputs

@@ -38,13 +38,15 @@ class LasemTrainer(Trainer):
         train_step: `(images, labels) -> StepResult`.
         pruning_floor: See `Lasem`.
         e_step_tolerance: See `Lasem`.
+        e_step_dtype: See `Lasem`.
 
     Attributes:
         m_step: Of this network and these candidates.
         evidence: float32 [num_configurations]. What the prior is made of: the
             sum over mini-batches of one-hot vectors (counts) or of posteriors
             (average).
-        num_batches: float32 []. How many mini-batches that were.
+        num_batches: float32 []. How many mini-batches with an E-step that
+            were.
         rare_e_steps: Says which mini-batches go without; `None` if none does.
         compiled_epoch: See `compiled_epoch`.
     """
@@ -57,10 +59,15 @@ class LasemTrainer(Trainer):
         train_step: Callable[[tf.Tensor, tf.Tensor], StepResult],
         pruning_floor: float | None,
         e_step_tolerance: float | None,
+        e_step_dtype: str,
     ):
         super().__init__(network, configurations, optimizer)
         self.m_step = MStep(
-            network, self.configurations, self.weights, pruning_floor
+            network,
+            self.configurations,
+            self.weights,
+            pruning_floor,
+            e_step_dtype,
         )
         num = len(self.configurations)
         self.evidence = tf.Variable(tf.zeros([num]), trainable=False)
@@ -108,6 +115,9 @@ class Lasem(SelectiveMethod):
             paper. Else how much posterior mass may be neglected on mini-batches
             without one, which cost little more than one plain network; see
             `RareESteps`.
+        e_step_dtype: What the E-step's convolutions are computed in:
+            `"float32"` or, faster where the processor knows it, `"bfloat16"`;
+            the M-step then computes its own.
         **selective_method: See `SelectiveMethod`.
 
     Raises:
@@ -127,6 +137,7 @@ class Lasem(SelectiveMethod):
         num_m_steps: int = 1,
         pruning_floor: float | None = 1e-8,
         e_step_tolerance: float | None = None,
+        e_step_dtype: str = "float32",
         **selective_method,
     ):
         super().__init__(backbone, sharing, **selective_method)
@@ -138,6 +149,7 @@ class Lasem(SelectiveMethod):
             check_fraction("pruning_floor", pruning_floor)
         if e_step_tolerance is not None:
             check_fraction("e_step_tolerance", e_step_tolerance)
+        check_one_of("e_step_dtype", e_step_dtype, ("float32", "bfloat16"))
         self.candidates = candidates
         self.layer_groups = layer_groups
         self.likelihood = likelihood
@@ -145,6 +157,7 @@ class Lasem(SelectiveMethod):
         self.num_m_steps = num_m_steps
         self.pruning_floor = pruning_floor
         self.e_step_tolerance = e_step_tolerance
+        self.e_step_dtype = e_step_dtype
 
     def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
         return candidate_configurations(
@@ -186,6 +199,7 @@ class Lasem(SelectiveMethod):
             self._train_step,
             self.pruning_floor,
             self.e_step_tolerance,
+            self.e_step_dtype,
         )
 
     def _selected_configuration(self) -> TransferConfiguration:
@@ -219,7 +233,6 @@ class Lasem(SelectiveMethod):
         """M-steps of the candidate that the last E-step found."""
         candidate = self._trainer.rare_e_steps.go_without()
         posterior = tf.one_hot(candidate, len(self._trainer.configurations))
-        self._observe(posterior)
         for _ in range(self.num_m_steps):
             loss = self._apply(
                 *self._trainer.m_step.gradients_of_one(
@@ -232,8 +245,8 @@ class Lasem(SelectiveMethod):
         self, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, ForwardPass | None]:
         """Returns the posterior, and what the M-step may reuse."""
-        forward = self._trainer.m_step.forward(images)
-        losses = em.cross_entropies(labels, forward.evaluation.logits)
+        logits, forward = self._trainer.m_step.forward(images)
+        losses = em.cross_entropies(labels, logits)
         log_likelihood = em.LIKELIHOODS[self.likelihood](losses)
         posterior = em.e_step(log_likelihood, self._log_prior())
         self._observe(posterior)

@@ -15,7 +15,10 @@ from lasem_tf.networks.branched_evaluation import (
     BranchedResult,
 )
 from lasem_tf.networks.convolution_tape import ConvolutionTape
-from lasem_tf.networks.selective_network import SelectiveNetwork
+from lasem_tf.networks.selective_network import (
+    SelectiveNetwork,
+    in_bfloat16,
+)
 from lasem_tf.networks.trials import adds_losses
 from lasem_tf.transfer import TransferConfiguration
 
@@ -28,7 +31,7 @@ class ForwardPass(NamedTuple):
     Attributes:
         filters: Of both slots of every selective layer.
         tape: Has seen them generated.
-        evaluation: What they gave with dropout off, if that was needed.
+        evaluation: What they gave with dropout off, if that is of use.
     """
 
     filters: list[SlotFilters]
@@ -58,6 +61,8 @@ class MStep:
         weights: The weights to be trained.
         pruning_floor: How much posterior may be neglected, in [0, 1]; `None`
             neglects nothing.
+        e_step_dtype: What the E-step's convolutions are computed in; if it is
+            not `"float32"`, the M-step computes its own.
 
     Attributes:
         max_one_by_one: How many candidates count as few.
@@ -69,6 +74,7 @@ class MStep:
         configurations: Sequence[TransferConfiguration],
         weights: Sequence[keras.Variable],
         pruning_floor: float | None,
+        e_step_dtype: str = "float32",
     ):
         self._network = network
         self._masks = tf.constant([c.shared for c in configurations])
@@ -83,21 +89,31 @@ class MStep:
             *[w for w in network.other_weights if id(w) not in trained],
         ]
         self._branched = BranchedEvaluation(network, configurations)
+        self._exact_e_step = e_step_dtype == "float32"
         self._adds_losses = adds_losses(network)
         self._floor = pruning_floor or 0.0
         # All at once cost about half as much as their convolutions say.
         few = int(self._branched.relative_cost / 2)
         self.max_one_by_one = 0 if pruning_floor is None else few
 
-    def forward(self, images: tf.Tensor) -> ForwardPass:
+    def forward(self, images: tf.Tensor) -> tuple[tf.Tensor, ForwardPass]:
         """Evaluates all candidates with dropout off.
 
         Args:
             images: float32 [batch, height, width, channels].
+
+        Returns:
+            Logits, float32 [num_configurations, batch, num_classes], and what
+            the M-step on these images can start from.
         """
         forward = self._generate()
+        if not self._exact_e_step:
+            evaluation = self._branched(
+                images, forward.filters, convolve=in_bfloat16
+            )
+            return evaluation.logits, forward
         evaluation = self._branched(images, forward.filters)
-        return forward._replace(evaluation=evaluation)
+        return evaluation.logits, forward._replace(evaluation=evaluation)
 
     def gradients(
         self,

@@ -83,6 +83,9 @@ class TaskNetworks:
                 remedy="End it with Flatten or GlobalAveragePooling2D.",
             )
         logits = self._head(num_classes)(backbone.outputs[0])
+        if logits.dtype in ("bfloat16", "float16"):
+            # Losses and probabilities would suffer.
+            logits = keras.ops.cast(logits, "float32")
         return keras.Model(backbone.inputs[0], logits, name=backbone.name)
 
     def model(self, parameters: TaskParameters) -> keras.Model:

@@ -14,8 +14,9 @@ class RareESteps:
 
     Not in the paper. After an E-step that leaves the most probable candidate
     all but `tolerance` of the posterior, some mini-batches train this one
-    alone, and count for it: half as many as it leads by, so that they could
-    not overturn the lead had they gone to another one, and at most 256. After
+    alone: half as many as it leads by, so that they could not overturn the
+    lead had they gone to another one, and at most 256. They count for none,
+    so that a lead rests on what E-steps found and cannot feed itself. After
     an E-step that finds less, the next mini-batch has an E-step too.
 
     So what is assumed differs from what the last E-step found by a total
@@ -23,7 +24,7 @@ class RareESteps:
     end of the gap.
 
     Args:
-        tolerance: How much of the posterior may be neglected, in [0, 1).
+        tolerance: How much of the posterior may be neglected, in [0, 1].
 
     Attributes:
         variables: What it remembers, to be zero at the beginning of a task.
@@ -48,8 +49,8 @@ class RareESteps:
 
         Args:
             posterior: float32 [num_configurations].
-            evidence: float32 [num_configurations]. How many mini-batches
-                speak for each candidate, this one included.
+            evidence: float32 [num_configurations]. How many E-steps speak
+                for each candidate, this one included.
         """
         best = tf.argmax(posterior, output_type=tf.int32)
         others = tf.one_hot(best, tf.size(evidence), -float("inf"), 0.0)

@@ -296,6 +296,7 @@ def _same_dropout(
     shape = inputs.shape[1:]
     kept = layer(tf.ones([batch, *shape], inputs.dtype), **kwargs)
     by_row = tf.reshape(inputs, [num_rows, batch, *shape])
+    by_row = tf.cast(by_row, kept.dtype)
     return tf.reshape(by_row * kept, [-1, *shape])
 
 

@@ -32,6 +32,15 @@ def plainly(
     return layer.convolve(inputs, filters)
 
 
+def in_bfloat16(
+    layer: SelectiveConv2D, inputs: tf.Tensor, filters: Filters, key: Hashable
+) -> tf.Tensor:
+    """Convolves in bfloat16; what goes in and comes out is as it was."""
+    del key
+    outputs = layer.convolve(inputs, filters, "bfloat16")
+    return tf.cast(outputs, layer.compute_dtype)
+
+
 class SelectiveNetwork(keras.Model):
     """Any Keras functional network whose convolutions choose their filters.
 

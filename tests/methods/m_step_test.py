@@ -104,7 +104,7 @@ def flat_gradients(method, floor, images, labels, posterior):
         floor,
     )
     _, gradients = m_step.gradients(
-        images, labels, tf.constant(posterior), m_step.forward(images)
+        images, labels, tf.constant(posterior), m_step.forward(images)[1]
     )
     return np.concatenate([np.ravel(g) for g in gradients])
 
