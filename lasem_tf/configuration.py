@@ -100,13 +100,16 @@ def parse(
     """
     gin.clear_config()
     _search_path(gin_files)
+    # A binding may replace one that used a macro: it was used all the same.
+    macros = set()
     try:
         for gin_file in gin_files:
             gin.parse_config_file(str(gin_file))
+            macros |= _macros_used()
         gin.parse_config(list(gin_params))
         if data_dir is not None and "DATA_DIR" in _macros_used():
             gin.parse_config(f"DATA_DIR = {data_dir!r}")
-        _check_macros()
+        _check_macros(macros | _macros_used())
         _check_complete()
         gin.finalize()
     except InputError:
@@ -194,9 +197,8 @@ def _macros_used() -> set[str]:
     return set(_USE_OF_MACRO.findall(gin.config_str()))
 
 
-def _check_macros() -> None:
+def _check_macros(used: set[str]) -> None:
     """Refuses a macro that nothing uses: gin takes any name for one."""
-    used = _macros_used()
     for name in _MACRO.findall(gin.config_str()):
         if name not in used:
             raise InputError(

@@ -7,6 +7,7 @@ knows gin.
 
 from __future__ import annotations
 
+import inspect
 import os
 import pathlib
 from collections.abc import Callable, Iterable
@@ -32,6 +33,14 @@ from lasem_tf.training.workdir import Workdir
 
 # First line of the configuration of a run that no recipe describes.
 TOLD_BY_PYTHON = "# Told by lasem_tf.run: this run was put together in Python."
+
+_EXAMPLES = {
+    "stream": "data.digits",
+    "method": "Lasem",
+    "sharing": "HardParameterSharing",
+    "backbone": "backbones.cifar",
+    "optimizer": "RMSprop",
+}
 
 
 def run_experiment(
@@ -65,7 +74,7 @@ def run_experiment(
             features.
         sharing: Makes the base learner.
         stream: Makes the stream of tasks. It is called with `seed`.
-        optimizer: Makes the optimizer of each task.
+        optimizer: Makes an optimizer; each task finds it as if new.
         learning_rate_decay: In the global epoch e the learning rate is the
             optimizer's divided by `1 + e * learning_rate_decay`.
         num_epochs: Epochs for each task.
@@ -88,17 +97,20 @@ def run_experiment(
         InputError: If a value, or two of them together, cannot be used.
         Interrupted: As in `run`.
     """
-    tasks = stream(seed=seed).first(num_tasks)
-    learner = method(
+    tasks = _made("stream", stream, TaskStream, seed=seed).first(num_tasks)
+    learner = _made(
+        "method",
+        method,
+        LifelongMethod,
         backbone=backbone,
-        sharing=sharing(),
+        sharing=_made("sharing", sharing, SharingRule),
         optimizer=optimizer,
         learning_rate_decay=learning_rate_decay,
         seed=seed,
     )
     # The method calls these two for each task anew. Calling them here as well
     # tells a mistake before anything is written, and what they are bound to.
-    backbone(tasks[0].image_shape)
+    _made("backbone", backbone, keras.Model, tasks[0].image_shape)
     _check_optimizer(optimizer)
     workdir = pathlib.Path(workdir or f"runs/{run_name}_seed{seed}")
     print(f"Workdir: {workdir}", flush=True)
@@ -233,11 +245,42 @@ def _make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+def _made(
+    name: str, make: Callable, kind: type, *args: Any, **kwargs: Any
+) -> Any:
+    """Calls what a recipe chose, if it is what makes such a thing."""
+    received = None
+    makes_other = isinstance(make, type) and not issubclass(make, kind)
+    if makes_other or not callable(make) or not _takes(make, args, kwargs):
+        received = f"{name}={getattr(make, '__name__', repr(make))}"
+    else:
+        made = make(*args, **kwargs)
+        if not isinstance(made, kind):
+            received = f"a {type(made).__name__}"
+    if received is not None:
+        raise InputError(
+            f"`run_experiment.{name}` must name what makes a {kind.__name__}.",
+            received=received,
+            remedy=f"Name a class or function, such as `@{_EXAMPLES[name]}`.",
+        )
+    return made
+
+
+def _takes(make: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
+    try:
+        inspect.signature(make).bind_partial(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
 def _check_optimizer(
     optimizer: Callable[[], keras.optimizers.Optimizer],
 ) -> None:
     try:
-        optimizer()
+        _made("optimizer", optimizer, keras.optimizers.Optimizer)
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(
             "An optimizer must be made of values that it takes.",

@@ -332,6 +332,15 @@ def test_a_recipe_that_says_too_little_is_refused():
         configuration.parse([STATIC])
 
 
+@pytest.mark.parametrize(
+    "param", ["run_experiment.num_epochs=1", "RMSprop.learning_rate=1e-3"]
+)
+def test_what_a_recipe_sets_by_a_macro_can_be_set_without(param):
+    configuration.parse([QUICKSTART], [param])
+    name, value = param.split("=")
+    assert gin.query_parameter(name) == float(value)
+
+
 def test_nothing_stays_of_what_was_read_before():
     configuration.parse([QUICKSTART], ["NUM_EPOCHS=77"])
     configuration.parse([QUICKSTART])
@@ -360,6 +369,19 @@ def test_nothing_stays_of_what_was_read_before():
             ["run_experiment.optimizer=@RMSprop", "RMSprop.learning_rate='a'"],
             "An optimizer must be made of values that it takes",
         ),
+        (
+            ["run_experiment.optimizer=@RMSprop", "RMSprop.rho='x'"],
+            "`rho` must be a number",
+        ),
+        (["run_experiment.method='lasem'"], "method` .* such as `@Lasem`"),
+        (["run_experiment.sharing='hps'"], "such as `@HardParameterSharing`"),
+        (["run_experiment.sharing=@Lasem"], "sharing` must .* SharingRule"),
+        (
+            ["run_experiment.method=@HardParameterSharing"],
+            "method` must .* LifelongMethod. Received: .*HardParameterSharing",
+        ),
+        (["run_experiment.stream=@RMSprop"], "stream` must .* TaskStream"),
+        (["run_experiment.backbone=@RMSprop"], "Received: backbone=RMSprop"),
     ],
 )
 def test_a_value_that_cannot_be_used_exits_with_2_and_leaves_nothing(
@@ -379,7 +401,7 @@ def test_a_value_that_cannot_be_used_exits_with_2_and_leaves_nothing(
     assert sorted(elsewhere.iterdir()) == before
 
 
-def test_missing_data_are_told_how_to_get(elsewhere, monkeypatch):
+def test_missing_data_are_told_how_to_get(elsewhere, monkeypatch, capfd):
     def no_network(*args, **kwargs):
         raise urllib.error.URLError("no network")
 
@@ -392,3 +414,4 @@ def test_missing_data_are_told_how_to_get(elsewhere, monkeypatch):
             workdir="new",
         )
     assert not pathlib.Path("new").exists()
+    assert capfd.readouterr().err == "", "one line is enough, and it is ours"

@@ -26,8 +26,8 @@ def checked_examples(examples: object, where: str) -> Examples:
             received=f"a {type(examples).__name__}",
             remedy="Pass for example `from_arrays([(images, labels)])`.",
         )
-    images = _checked_images(np.asarray(examples[0]), where)
-    labels = np.asarray(examples[1])
+    images = _checked_images(_array(examples[0], f"images of {where}"), where)
+    labels = _array(examples[1], f"labels of {where}")
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise InputError(
             f"The labels of {where} must be integers, one per image, of shape "
@@ -96,6 +96,17 @@ def check_class_names(names: Sequence[str], where: str) -> None:
             received=f"class_names={list(names)}",
             remedy="Give every class a name of its own.",
         )
+
+
+def _array(values: object, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InputError(
+            f"The {what} must form one array.",
+            received="rows of different sizes",
+            remedy="Bring all to one size, for example with `tf.image.resize`.",
+        ) from error
 
 
 def _checked_images(images: np.ndarray, where: str) -> np.ndarray:

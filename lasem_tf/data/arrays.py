@@ -121,10 +121,13 @@ def _checked_splits(
     train_labels = splits["train"][1]
     class_names = arrays.class_names
     if class_names is None:
-        class_names = range(int(train_labels.max()) + 1)
+        # One more than there are is enough to see that one is missing.
+        num_classes = min(int(train_labels.max()), len(train_labels)) + 1
+        class_names = range(num_classes)
     class_names = tuple(map(str, class_names))
     for split, (_, labels) in splits.items():
         check_labels(labels, class_names, f"'{where}' ({split})")
+    _check_one_shape(splits, where)
     check_class_names(class_names, f"'{where}'")
     check_every_class_trains(train_labels, class_names, f"'{where}'")
     _check_disjoint(splits, where)
@@ -165,6 +168,19 @@ def _with_missing_splits(
         split: (images[member], labels[member])
         for split, member in members.items()
     }
+
+
+def _check_one_shape(splits: dict[str, Examples], where: str) -> None:
+    expected = splits["train"][0].shape[1:]
+    for split, (images, _) in splits.items():
+        if images.shape[1:] != expected:
+            raise InputError(
+                f"All images of '{where}' must have the shape of those to "
+                f"train on, {expected}.",
+                received=f"shape {images.shape[1:]} in {split}",
+                remedy="Resize the images, and give all of them the same "
+                "number of channels.",
+            )
 
 
 def _check_disjoint(splits: dict[str, Examples], where: str) -> None:

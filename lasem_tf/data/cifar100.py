@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import absl.logging
 import numpy as np
 import tensorflow as tf
 
@@ -150,7 +151,13 @@ def _prepared_builder(data_dir: str | None):
         util,
     )
 
-    builder = tfds.builder("cifar100", data_dir=data_dir)
+    # It warns of a folder that is not there; our error says more.
+    verbosity = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        builder = tfds.builder("cifar100", data_dir=data_dir)
+    finally:
+        absl.logging.set_verbosity(verbosity)
     if not builder.is_prepared():
         try:
             # A quick question first: without a network TFDS tries for long.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable
 
@@ -17,7 +18,7 @@ from lasem_tf.tf_data import untuned
 # From the training images of a task to what `_make_epoch_function` was given
 # and made of them. One task trains at a time, so one entry is enough; it saves
 # copying the images out of the data set and tracing the pipeline in every
-# epoch. It goes when the task does.
+# epoch, and more entries would hold more copies. It goes when the task does.
 _epoch_functions = weakref.WeakKeyDictionary()
 
 
@@ -43,8 +44,27 @@ def training_batches(
         channels], preprocessed, and int32 [batch_size].
 
     Raises:
-        InputError: If `batch_size` is no whole number, is below 1, or is above
-            the number of training images.
+        InputError: As `check_batch_size`.
+    """
+    check_batch_size(batch_size, task)
+    order = numpy_generator(seed, "epoch", epoch).permutation(task.num_train)
+    num_batches = task.num_train // batch_size
+    order = order[: num_batches * batch_size]
+    with tf.device("CPU:0"):
+        epoch_of = _epoch_function(task.train, task.preprocess)
+        return epoch_of(order.reshape(num_batches, batch_size))
+
+
+def check_batch_size(batch_size: int, task: Task) -> None:
+    """Raises an `InputError` if no mini-batch of that size can be drawn.
+
+    Args:
+        batch_size: Images per mini-batch.
+        task: The task to train on.
+
+    Raises:
+        InputError: If it is no whole number, is below 1, or is above the
+            number of training images.
     """
     check_count("batch_size", batch_size, 1)
     if batch_size > task.num_train:
@@ -54,12 +74,6 @@ def training_batches(
             received=f"batch_size={batch_size}",
             remedy=f"Pass `batch_size={task.num_train}` or less.",
         )
-    order = numpy_generator(seed, "epoch", epoch).permutation(task.num_train)
-    num_batches = task.num_train // batch_size
-    order = order[: num_batches * batch_size]
-    with tf.device("CPU:0"):
-        epoch_of = _epoch_function(task.train, task.preprocess)
-        return epoch_of(order.reshape(num_batches, batch_size))
 
 
 def evaluation_batches(
@@ -115,10 +129,11 @@ def _make_epoch_function(
         images = tf.gather(all_images, indices)
         return preprocess(images), tf.gather(all_labels, indices)
 
-    # Data sets that are made in a function are traced once per shape.
-    @tf.function
-    def epoch_of(order):
-        batches = tf.data.Dataset.from_tensor_slices(order)
-        return batches.map(fetch).prefetch(2)
+    # Not a function defined here: see `compiled_epoch`.
+    return tf.function(functools.partial(_epoch, fetch), autograph=False)
 
-    return epoch_of
+
+def _epoch(fetch: Callable, order: tf.Tensor) -> tf.data.Dataset:
+    """Makes the data set; in a function it is traced once per shape."""
+    batches = tf.data.Dataset.from_tensor_slices(order)
+    return batches.map(fetch).prefetch(2)

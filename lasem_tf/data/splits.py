@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import numbers
 
 import numpy as np
 
@@ -127,19 +128,22 @@ def _digest(image: np.ndarray | bytes) -> bytes:
 def _check_fractions(
     fraction: float, validation_fraction: float, test_fraction: float
 ) -> None:
-    if not 0 < fraction <= 1:
+    if not isinstance(fraction, numbers.Real) or not 0 < fraction <= 1:
         raise InputError(
             "The fraction of training data must lie above 0 and not above 1.",
             received=fraction,
             remedy="Pass for example 0.04 for 4 %.",
         )
-    is_share = 0 < validation_fraction < 1 and 0 <= test_fraction < 1
+    shares = validation_fraction, test_fraction
+    is_share = all(isinstance(share, numbers.Real) for share in shares) and (
+        0 < validation_fraction < 1 and 0 <= test_fraction < 1
+    )
     if not is_share or validation_fraction + test_fraction >= 1:
         raise InputError(
             "`validation_fraction` and `test_fraction` must be shares between "
             "0 and 1 that leave some images for training.",
-            received=f"validation_fraction={validation_fraction}, "
-            f"test_fraction={test_fraction}",
+            received=f"validation_fraction={validation_fraction!r}, "
+            f"test_fraction={test_fraction!r}",
             remedy="Pass for example 1/6 each.",
         )
 

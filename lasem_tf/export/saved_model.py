@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
+from lasem_tf.data.task_checks import check_class_names
 from lasem_tf.tasks import Task
 
 _SIGNATURE = "serving_default"
@@ -111,7 +112,7 @@ def export_task(
             something that is not an export.
     """
     path = pathlib.Path(path)
-    _check_class_names(task)
+    check_class_names(task)
     _check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _whole_or_absent(path) as partial:
@@ -239,17 +240,6 @@ def _whole_or_absent(path: pathlib.Path) -> Iterator[pathlib.Path]:
         os.rename(path, replaced)
     os.rename(partial, path)
     shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _check_class_names(task: Task) -> None:
-    """Refuses names that one line each cannot hold."""
-    for name in task.class_names:
-        if "\n" in name or "\r" in name:
-            raise InputError(
-                f"The class names of task '{task.name}' must fit on one line.",
-                received=repr(name),
-                remedy="Rename the class without line breaks.",
-            )
 
 
 def _check_replaceable(path: pathlib.Path) -> None:

@@ -43,7 +43,7 @@ def compiled_epoch(
     """
     step = tf.autograph.experimental.do_not_convert(train_step)
     # Not a function defined here: TensorFlow takes all that share their code
-    # for one, and would warn that every task traces its own.
+    # for one, and would warn that every one traces its own.
     return tf.function(
         functools.partial(_train_epoch, step, num_configurations),
         reduce_retracing=True,

@@ -7,7 +7,8 @@ import dataclasses
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -63,29 +64,58 @@ def described(thing: object, function: Callable) -> dict[str, str]:
     }
 
 
-def _text(value: Any) -> str:
-    """Returns a text that is the same in every process."""
+def _text(value: Any, within: tuple[int, ...] = ()) -> str:
+    """Returns a text that is the same in every process.
+
+    Args:
+        value: Anything.
+        within: The ids of what holds it, which may hold itself.
+    """
+    if id(value) in within:
+        return "..."
+    within = (*within, id(value))
+
+    def texts(values: Iterable[Any]) -> list[str]:
+        return [_text(v, within) for v in values]
+
+    def pairs(of: Mapping[str, Any]) -> list[str]:
+        return [f"{k}={t}" for k, t in zip(of, texts(of.values()), strict=True)]
+
     if isinstance(value, functools.partial):
-        arguments = [_text(v) for v in value.args]
-        arguments += [f"{k}={_text(v)}" for k, v in value.keywords.items()]
-        return f"{_text(value.func)}({', '.join(arguments)})"
+        arguments = texts(value.args) + pairs(value.keywords)
+        return f"{_text(value.func, within)}({', '.join(arguments)})"
     if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}{_code_digest(value)}"
+        told = ""
+        if "<" in value.__qualname__ and hasattr(value, "__code__"):
+            # Nameless functions are told apart by what they do, with what.
+            held = [_held_in(cell) for cell in value.__closure__ or ()]
+            held += value.__defaults__ or ()
+            held += (value.__kwdefaults__ or {}).values()
+            told = repr((_code(value.__code__), texts(held))).encode()
+            told = f"#{hashlib.sha256(told).hexdigest()[:8]}"
+        return f"{value.__module__}.{value.__qualname__}{told}"
+    if type(value) in (list, tuple):
+        return repr(value)[0] + ", ".join(texts(value)) + repr(value)[-1]
     if type(value).__repr__ is object.__repr__:
         # Python's own text would tell where in memory the object lies.
-        arguments = [f"{k}={_text(v)}" for k, v in vars(value).items()]
-        return f"{type(value).__qualname__}({', '.join(arguments)})"
+        return f"{type(value).__qualname__}({', '.join(pairs(vars(value)))})"
     return repr(value)
 
 
-def _code_digest(function: Callable) -> str:
-    """Tells nameless functions apart by what they do."""
-    code = getattr(function, "__code__", None)
-    if code is None or "<" not in function.__qualname__:
-        return ""
-    constants = [c for c in code.co_consts if not hasattr(c, "co_code")]
-    told = repr((code.co_code, code.co_names, constants))
-    return f"#{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+def _held_in(cell: types.CellType) -> Any:
+    """Returns what a nameless function took from around it."""
+    try:
+        return cell.cell_contents
+    except ValueError:  # It is yet to be filled.
+        return None
+
+
+def _code(code: types.CodeType) -> tuple:
+    """Returns what a function does, and those that it defines."""
+    constants = [
+        _code(c) if isinstance(c, types.CodeType) else c for c in code.co_consts
+    ]
+    return code.co_code, code.co_names, constants
 
 
 class LifelongMethod(abc.ABC):
@@ -120,7 +150,7 @@ class LifelongMethod(abc.ABC):
 
     @abc.abstractmethod
     def begin_task(self, task: Task) -> None:
-        """Makes parameters, optimizer and compiled function for a new task.
+        """Makes ready to learn a new task, with initial weights of its own.
 
         Args:
             task: The task to learn next.

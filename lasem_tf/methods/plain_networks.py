@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -57,6 +59,7 @@ class TaskNetworks:
     ):
         self._backbone = backbone
         self._head = head
+        self._used: weakref.WeakSet[keras.Layer] = weakref.WeakSet()
         self._compiled: dict[tuple, tuple[PlainNetwork, Callable]] = {}
 
     def new(
@@ -69,9 +72,12 @@ class TaskNetworks:
             num_classes: Number of logits.
 
         Raises:
-            InputError: If the backbone does not map one image to one vector.
+            InputError: If the backbone does not map one image to one vector,
+                or returns layers that it returned before.
         """
         backbone = self._backbone(image_shape)
+        check_is_model(backbone)
+        self._check_is_new(backbone)
         shapes = [tuple(tensor.shape) for tensor in backbone.outputs]
         one_to_one = len(backbone.inputs) == len(shapes) == 1
         if not one_to_one or len(shapes[0]) != 2:
@@ -82,11 +88,32 @@ class TaskNetworks:
                 f"{shapes}",
                 remedy="End it with Flatten or GlobalAveragePooling2D.",
             )
-        logits = self._head(num_classes)(backbone.outputs[0])
+        head = self._head(num_classes)
+        if head.name in {layer.name for layer in backbone.layers}:
+            raise InputError(
+                "The layers of a backbone must have other names than the "
+                "head that is added to it.",
+                received=f"a layer '{head.name}'",
+                remedy="Rename the backbone's layer.",
+            )
+        logits = head(backbone.outputs[0])
         if logits.dtype in ("bfloat16", "float16"):
             # Losses and probabilities would suffer.
             logits = keras.ops.cast(logits, "float32")
         return keras.Model(backbone.inputs[0], logits, name=backbone.name)
+
+    def _check_is_new(self, backbone: keras.Model) -> None:
+        """Refuses a layer that another network trains already."""
+        for layer in backbone.layers:
+            if layer in self._used and layer.trainable_weights:
+                raise InputError(
+                    "A backbone must be a function that makes new layers each "
+                    "time it is called: tasks would overwrite each other.",
+                    received=f"the layer '{layer.name}' once more",
+                    remedy="Make the layers inside the function, or copy them "
+                    "there with `keras.models.clone_model`.",
+                )
+            self._used.add(layer)
 
     def model(self, parameters: TaskParameters) -> keras.Model:
         """Returns a task's network with weights of its own.
@@ -121,3 +148,22 @@ class TaskNetworks:
         plain, compiled = self._compiled[shape]
         plain.take_over(parameters)
         return compiled
+
+
+def check_is_model(backbone: Any) -> None:
+    """Raises an `InputError` if it is no network whose ends are known.
+
+    Args:
+        backbone: What a function that makes backbones returned.
+    """
+    known = isinstance(backbone, keras.Model)
+    if not known or not getattr(backbone, "outputs", None):
+        raise InputError(
+            "A backbone must be a function from the images' shape to a "
+            "functional or Sequential Keras model.",
+            received=f"a {type(backbone).__name__} without known outputs"
+            if known
+            else f"a {type(backbone).__name__}",
+            remedy="Return `keras.Model(inputs, features)`, or begin a "
+            "Sequential model with a `keras.Input`.",
+        )

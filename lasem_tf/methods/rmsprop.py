@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from lasem_tf.checks import check_at_least, check_fraction
+
 
 class RMSprop(keras.optimizers.Optimizer):
     """RMSProp whose mean square starts at 1, with epsilon under the root.
@@ -31,6 +33,8 @@ class RMSprop(keras.optimizers.Optimizer):
         name: str = "rmsprop",
         **kwargs,
     ):
+        check_fraction("rho", rho)
+        check_at_least("epsilon", epsilon, 0)
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.rho = rho
         self.epsilon = epsilon

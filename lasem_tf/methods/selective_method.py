@@ -35,6 +35,9 @@ class SelectiveMethod(LifelongMethod):
     shares nothing. Subclasses say how an epoch is trained and what is
     selected.
 
+    What trains the tasks of one image shape and number of classes stays in
+    memory with all of its parameters, once for each such architecture.
+
     Source of roll-back and dropping: the authors' code; storage: Lee, Behpour
     & Eaton (2021), Appendix F.
 
@@ -42,8 +45,8 @@ class SelectiveMethod(LifelongMethod):
         backbone: Function from image shape to a Keras model that ends in
             features [batch, features]; for one shape always the same.
         sharing: The base learner: what fills the shared slot.
-        optimizer: Makes a new optimizer for each task, from a learning rate
-            of its own.
+        optimizer: Makes an optimizer, with a learning rate of its own. Tasks
+            of one architecture use one, each as if it were new.
         learning_rate_decay: Per global epoch; the rate in epoch e is the
             optimizer's divided by `1 + e * learning_rate_decay`.
         head: Function from number of classes to the output layer.
@@ -188,6 +191,8 @@ class SelectiveMethod(LifelongMethod):
 
     def parameters(self, task_index: int) -> TaskParameters:
         """Returns what is kept of a finished task, or would be of this one.
+
+        What it says of this one holds until the method is called again.
 
         Args:
             task_index: Number of a finished or the current task.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import tree
 
 from lasem_tf.checks import InputError
-from lasem_tf.networks.layer_graph import Step
-from lasem_tf.networks.selective_network import SelectiveNetwork
+from lasem_tf.layers.selective_conv import SelectiveConv2D
+from lasem_tf.networks.layer_graph import Step, Value
+from lasem_tf.networks.selective_network import SelectiveNetwork, with_training
 
 # Where a backbone takes images of any size.
 _SIZE_OF_PROBE = 32
@@ -21,25 +25,31 @@ def check_batch_independent(network: SelectiveNetwork) -> None:
 
     Several configurations are evaluated as one large batch, which a layer
     must not notice. What a layer does cannot be read off it, so two images
-    are sent through the network, together and the first one alone.
+    are sent through the network, together and the first one alone, as in
+    training and as outside of it.
 
     Args:
-        network: Any network. It is evaluated as outside training, so a layer
-            that mixes images only while training is not found here;
-            `BranchedEvaluation` refuses Keras' BatchNormalization by its type.
+        network: Any network; left as it was. Keras' own random layers and
+            BatchNormalization are not tried as in training: the former treat
+            every image alike, the latter is told by its type.
 
     Raises:
         InputError: If an activation depends on the rest of the mini-batch;
             names the layer.
     """
     images = _noise(network, 2)
-    filters = [slots.shared for slots in network.filters()]
-    together = network.activations(images, filters, training=False)
-    alone = network.activations(images[:1], filters, training=False)
-    for step in network.graph.steps:
-        for output in step.outputs:
-            if not _same(together[output], alone[output]):
-                raise _mixing(step)
+    with _left_as_it_was(network):
+        for training in (False, True):
+            together = _activations(network, images, training)
+            again = _activations(network, images, training)
+            alone = _activations(network, images[:1], training)
+            for step in network.graph.steps:
+                for output in step.outputs:
+                    # What is random differs from itself too.
+                    first = tree.map_structure(lambda t: t[:1], again[output])
+                    repeats = _same(together[output], first)
+                    if repeats and not _same(together[output], alone[output]):
+                        raise _mixing(step)
 
 
 def adds_losses(network: SelectiveNetwork) -> bool:
@@ -51,14 +61,45 @@ def adds_losses(network: SelectiveNetwork) -> bool:
         network: Any network. It is evaluated as in training, and left as it
             was.
     """
-    untrained = [v for v in network.variables if not v.trainable]
-    before = [tf.identity(v.value) for v in untrained]
     filters = [slots.shared for slots in network.filters()]
     added: list[tf.Tensor] = []
-    network.activations(_noise(network, 1), filters, True, added=added)
+    with _left_as_it_was(network):
+        network.activations(_noise(network, 1), filters, True, added=added)
+    return bool(added)
+
+
+@contextlib.contextmanager
+def _left_as_it_was(network: SelectiveNetwork) -> Iterator[None]:
+    """Takes back what layers write while they are called."""
+    untrained = [v for v in network.variables if not v.trainable]
+    before = [tf.identity(v.value) for v in untrained]
+    yield
     for variable, value in zip(untrained, before, strict=True):
         variable.assign(value)
-    return bool(added)
+
+
+def _activations(
+    network: SelectiveNetwork, images: tf.Tensor, training: bool
+) -> dict[Value, Any]:
+    """Returns every value, in training with all but what is known to differ."""
+    filters = {
+        id(layer): layer.filters().shared for layer in network.selective_layers
+    }
+
+    def call(step: Step, args: tuple, kwargs: dict) -> Any:
+        layer = step.layer
+        if isinstance(layer, SelectiveConv2D):
+            return layer.convolve(args[0], filters[id(layer)])
+        tried = training and not _known_to_differ(layer)
+        return layer(*args, **with_training(layer, kwargs, tried))
+
+    return network.graph.run(images, call)
+
+
+def _known_to_differ(layer: Any) -> bool:
+    """Whether training changes it, and how is known."""
+    known = keras.layers.BatchNormalization
+    return isinstance(layer, known) or hasattr(layer, "seed_generator")
 
 
 def _noise(network: SelectiveNetwork, num_images: int) -> tf.Tensor:

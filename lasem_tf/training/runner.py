@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from lasem_tf.checks import check_count
-from lasem_tf.data.pipeline import training_batches
+from lasem_tf.data.pipeline import check_batch_size, training_batches
+from lasem_tf.data.task_checks import check_stream
 from lasem_tf.evaluation.history import AccuracyHistory
 from lasem_tf.methods.lifelong_method import EpochResult, LifelongMethod
 from lasem_tf.seeding import derive_seed
@@ -68,10 +69,13 @@ class Runner:
         actions: Sequence[object] = (),
     ):
         check_count("num_epochs", num_epochs, 1)
-        check_count("batch_size", batch_size, 1)
         check_count("evaluate_all_every", evaluate_all_every, 0)
         check_count("checkpoint_every", checkpoint_every, 1)
         check_count("evaluation_batch_size", evaluation_batch_size, 1)
+        # What a later task would stumble over is refused now, not in hours.
+        check_stream(stream)
+        for task in stream:
+            check_batch_size(batch_size, task)
         self._workdir = workdir
         self._batch_size = batch_size
         self._evaluate_all_every = evaluate_all_every
@@ -86,9 +90,6 @@ class Runner:
             seed=seed,
             workdir=workdir.path,
         )
-        # A task too small for the batch is refused now, not hours later.
-        sizes = [task.num_train for task in stream]
-        self._training_batches(sizes.index(min(sizes)), epoch=0)
 
     def run(self) -> AccuracyHistory:
         """Learns what is left to learn, and returns every accuracy.

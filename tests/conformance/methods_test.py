@@ -27,6 +27,7 @@ METHODS = {
         Lasem, likelihood="mean", prior="average"
     ),
     "lasem_grouped": functools.partial(Lasem, layer_groups=((1, 3), (2,))),
+    "lasem_rare_e_steps": functools.partial(Lasem, e_step_tolerance=0.5),
     "fixed_posterior": functools.partial(
         FixedPosterior, configuration="TST", probability=0.8
     ),

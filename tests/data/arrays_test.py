@@ -194,6 +194,30 @@ def test_refuses_tasks_of_two_image_shapes():
         from_arrays([_pair(), other])
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("shape", [(6, 5, 1), (5, 5, 3)])
+def test_refuses_splits_of_two_image_shapes(split, shape):
+    other = _images(6, shape=shape), np.arange(6) % 3
+    task = ArrayTask(_pair(), **{split: other})
+    with pytest.raises(
+        InputError, match=rf"train on, \(6, 5, 3\)\. Received: .* in {split}"
+    ):
+        from_arrays([task])
+
+
+def test_refuses_images_of_different_sizes():
+    images, labels = _pair()
+    with pytest.raises(InputError, match="images of 'task 0' .* one array"):
+        from_arrays([([*images, images[0][:3]], [*labels, 0])])
+
+
+def test_refuses_a_label_that_would_make_too_many_classes():
+    images, labels = _pair()
+    labels[7] = 10**9
+    with pytest.raises(InputError, match="Received: label 1000000000 of image"):
+        from_arrays([(images, labels)])
+
+
 def test_refuses_two_tasks_of_one_name():
     tasks = [ArrayTask(_pair(), name="a"), ArrayTask(_pair(seed=1), name="a")]
     with pytest.raises(InputError, match="different names"):

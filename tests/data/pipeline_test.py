@@ -100,6 +100,18 @@ def test_every_epoch_has_the_same_form_so_nothing_is_traced_twice():
     assert num_traces == 1
 
 
+def test_the_tasks_of_a_stream_are_no_cause_for_a_warning(caplog):
+    """TensorFlow warns if it takes their functions for one."""
+    logger = tf.get_logger()
+    logger.addHandler(caplog.handler)
+    try:
+        for _ in range(8):
+            training_batches(_task(), 5, seed=0, epoch=0)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "retracing" not in caplog.text
+
+
 def test_two_tasks_in_turn_do_not_mix():
     small, large = _task(num_train=6), _task(num_train=23)
     for _ in range(2):

@@ -98,7 +98,7 @@ def test_refuses_a_class_too_small_to_split():
         )
 
 
-@pytest.mark.parametrize("fraction", [0, -0.5, 1.5, float("nan")])
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.5, float("nan"), "a"])
 def test_refuses_a_fraction_out_of_range(fraction):
     with pytest.raises(InputError, match="above 0 and not above 1"):
         split_by_class(

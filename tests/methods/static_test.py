@@ -154,6 +154,30 @@ def test_hyperparameters_tell_optimizers_and_functions_apart():
     assert told(head=nameless[0]) != told(head=nameless[1])
     assert told(head=nameless[0]) == told(head=nameless[0])
 
+    def holding(k):
+        return lambda n: tiny.head(n + k)
+
+    held = [holding(0), holding(0), holding(1)]
+    assert told(head=held[0]) == told(head=held[1]) != told(head=held[2])
+    given = [lambda n, k=k: tiny.head(n + k) for k in (0, 0, 1)]
+    assert told(head=given[0]) == told(head=given[1]) != told(head=given[2])
+
+
+def test_functions_that_hold_themselves_can_be_told():
+    def make():
+        def head(n):
+            return tiny.head(n) if n else head(1)
+
+        return head
+
+    heads = [
+        Static(
+            tiny.backbone, HardParameterSharing(), head=make()
+        ).hyperparameters["head"]
+        for _ in range(2)
+    ]
+    assert heads[0] == heads[1]
+
 
 def test_refuses_an_optimizer_with_a_schedule():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.layers import HardParameterSharing
@@ -61,3 +62,37 @@ def test_the_message_names_the_layer():
 
     with pytest.raises(InputError, match="Lambda 'turned'"):
         BranchedEvaluation(network(reversed_images), all_configurations(2))
+
+
+class TrainsOnBatch(layers.Layer):
+    def call(self, inputs, training=False):
+        return centred(inputs) if training else inputs
+
+
+def test_a_layer_that_mixes_images_only_in_training_is_refused():
+    with pytest.raises(InputError, match="TrainsOnBatch 'mixing'"):
+        BranchedEvaluation(
+            network(layers.Dropout(0.5), TrainsOnBatch(name="mixing")),
+            all_configurations(2),
+        )
+
+
+class Noise(layers.Layer):
+    def call(self, inputs, training=False):
+        noise = tf.random.normal(tf.shape(inputs))
+        return inputs + noise if training else inputs
+
+
+def test_a_layer_of_noise_is_not_taken_for_one_that_mixes():
+    noisy = network(Noise(), layers.GaussianDropout(0.5))
+    assert BranchedEvaluation(noisy, all_configurations(2)) is not None
+
+
+def test_trying_a_network_leaves_it_as_it_was():
+    tried = network(
+        layers.Dropout(0.5), layers.BatchNormalization(trainable=False)
+    )
+    before = [variable.numpy() for variable in tried.variables]
+    BranchedEvaluation(tried, all_configurations(2))
+    for variable, value in zip(tried.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
