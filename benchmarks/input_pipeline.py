@@ -5,8 +5,7 @@
 
 "delivers" draws the training mini-batches of whole epochs and does nothing
 with them; "consumes" trains one plain network on one task, all shared, with
-mini-batches that lie ready. The two take turns. Where a stream delivers too
-little for a rate to be told, epochs are drawn until it can be.
+mini-batches that lie ready. The two take turns, some epochs at a time.
 """
 
 from __future__ import annotations

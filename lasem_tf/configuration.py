@@ -32,6 +32,11 @@ from lasem_tf.recipe_names import (
 from lasem_tf.recipes import GIN_FOLDER, REPOSITORY, nearest
 from lasem_tf.tasks import TaskStream
 
+# Where a recipe's own modules lie; the recipes' folders may be far from there.
+_IMPORTED_FROM = "# Imported from: "
+_own_folders: set[str] = set()
+
+_IMPORT = re.compile(r"^import ([\w.]+)", re.MULTILINE)
 _MACRO = re.compile(r"^([A-Za-z_]\w*) = ", re.MULTILINE)
 _USE_OF_MACRO = re.compile(r"%([A-Za-z_]\w*)")
 _BINDING = re.compile(r"^\s*([\w./]+)\s*=", re.MULTILINE)
@@ -155,7 +160,10 @@ def operative_config() -> str:
     left alone, for all that was called; recipes that are read from this text
     alone repeat the run.
     """
-    return gin.operative_config_str() + "\n"
+    text = gin.operative_config_str() + "\n"
+    folders = {_folder_of(name) for name in _IMPORT.findall(text)}
+    told = [f"{_IMPORTED_FROM}{f}\n" for f in sorted(folders & _own_folders)]
+    return "".join(told) + text
 
 
 def _operative_config(gin_params: Sequence[str]) -> str:
@@ -174,10 +182,29 @@ def _search_path(gin_files: Sequence[str | pathlib.Path]) -> None:
     _read_plain_files_only()
     for folder in (GIN_FOLDER, REPOSITORY, *folders):
         _add_to_search_path(str(folder))
-    for folder in (pathlib.Path.cwd(), *folders):
+    for folder in (pathlib.Path.cwd(), *folders, *_told_folders(gin_files)):
+        _own_folders.add(str(folder))
         # At the end: nobody's `random.py` may take the place of Python's.
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
+
+
+def _told_folders(gin_files: Sequence[str | pathlib.Path]) -> list[str]:
+    """Returns the folders that `operative_config` told of."""
+    return [
+        line.removeprefix(_IMPORTED_FROM)
+        for path in map(pathlib.Path, gin_files)
+        if path.is_file()
+        for line in path.read_text("utf-8", "replace").splitlines()
+        if line.startswith(_IMPORTED_FROM)
+    ]
+
+
+def _folder_of(module: str) -> str:
+    """Returns the folder from which a module was imported by its name."""
+    file = pathlib.Path(getattr(sys.modules.get(module), "__file__", "") or "")
+    depth = module.count(".") + (file.name == "__init__.py")
+    return str(file.resolve().parents[depth]) if file.name else ""
 
 
 def _read_plain_files_only() -> None:

@@ -60,6 +60,7 @@ def run_experiment(
     checkpoint_every: int = 10,
     evaluation_batch_size: int = 250,
     deterministic: bool = False,
+    dtype_policy: str = "float32",
     run_name: str = "run",
     config_text: Callable[[], str] | None = None,
 ) -> AccuracyHistory:
@@ -86,6 +87,8 @@ def run_experiment(
         checkpoint_every: As in `run`.
         evaluation_batch_size: As in `run`.
         deterministic: As in `run`.
+        dtype_policy: Keras' name of what networks compute in, such as
+            `"mixed_bfloat16"`. It holds for the rest of the process.
         run_name: Names the default workdir.
         config_text: Tells every binding in force; called once all that it may
             tell of has been used. `None`: as in `run`.
@@ -97,6 +100,7 @@ def run_experiment(
         InputError: If a value, or two of them together, cannot be used.
         Interrupted: As in `run`.
     """
+    _set_dtype_policy(dtype_policy)
     tasks = _made("stream", stream, TaskStream, seed=seed).first(num_tasks)
     learner = _made(
         "method",
@@ -193,7 +197,10 @@ def run(
         "evaluation_batch_size": evaluation_batch_size,
     }
     if config_text is None:
-        told = settings | {"deterministic": deterministic}
+        told = settings | {
+            "deterministic": deterministic,
+            "dtype_policy": keras.config.dtype_policy().name,
+        }
         config_text = describe(method, stream, told)
     folder = Workdir(workdir)
     # The summary comes last of what we write: where it is, the exports are.
@@ -243,6 +250,17 @@ def _make_deterministic(seed: int) -> None:
     # TensorFlow wants a seed from then on; parts that care set their own.
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+def _set_dtype_policy(name: str) -> None:
+    try:
+        keras.config.set_dtype_policy(name)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "`dtype_policy` must be one that Keras knows.",
+            received=f"dtype_policy={name!r}",
+            remedy="Pass for example `dtype_policy='mixed_bfloat16'`.",
+        ) from error
 
 
 def _made(

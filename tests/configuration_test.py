@@ -172,6 +172,13 @@ def test_own_network_and_method_by_import(started, elsewhere, place):
     assert model.layers[1].filters == 6
     assert f"my_{place}.width = 6" in run["config_text"]
     assert f"import networks_{place}" in run["config_text"]
+    # What is in force alone is enough to repeat the run, wherever it lies.
+    alone = elsewhere / "runs" / "operative_config.gin"
+    alone.parent.mkdir()
+    alone.write_text(run["config_text"])
+    sys.path.remove(str(folder))
+    configuration.parse([alone])
+    assert str(folder) in sys.path
 
 
 def test_every_binding_in_force_is_told(started):
@@ -380,6 +387,7 @@ def test_nothing_stays_of_what_was_read_before():
             ["run_experiment.method=@HardParameterSharing"],
             "method` must .* LifelongMethod. Received: .*HardParameterSharing",
         ),
+        (["run_experiment.dtype_policy='x'"], "`dtype_policy` must be one"),
         (["run_experiment.stream=@RMSprop"], "stream` must .* TaskStream"),
         (["run_experiment.backbone=@RMSprop"], "Received: backbone=RMSprop"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import pytest
 
 import lasem_tf
@@ -50,6 +51,8 @@ def test_there_are_recipes():
         "methods/lasem_fixed_posterior.gin",
         "methods/lasem_grouped.gin",
         "methods/lasem_rare_e_steps.gin",
+        "methods/lasem_bfloat16_e_step.gin",
+        "precision/mixed_bfloat16.gin",
         "datasets/cifar100.gin",
         "datasets/digits.gin",
         "datasets/synthetic.gin",
@@ -90,6 +93,7 @@ def test_every_method_goes_on_top_of_a_recipe(started, path):
         "lasem.gin": lasem_tf.Lasem,
         "lasem_grouped.gin": lasem_tf.Lasem,
         "lasem_rare_e_steps.gin": lasem_tf.Lasem,
+        "lasem_bfloat16_e_step.gin": lasem_tf.Lasem,
         "static.gin": lasem_tf.Static,
         "lasem_fixed_posterior.gin": lasem_tf.FixedPosterior,
     }[path.name]
@@ -122,9 +126,28 @@ def test_methods_say_what_their_headers_say(started):
     assert methods["lasem"].layer_groups is None
     assert methods["lasem"].e_step_tolerance is None
     assert methods["lasem_rare_e_steps"].e_step_tolerance == 0.5
+    assert methods["lasem"].e_step_dtype == "float32"
+    assert methods["lasem_bfloat16_e_step"].e_step_dtype == "bfloat16"
     assert methods["lasem_grouped"].layer_groups == ((1, 2), (3, 4))
     assert methods["lasem_fixed_posterior"].configuration == "alternating"
     assert methods["lasem_fixed_posterior"].probability == 0.9
+
+
+def test_lower_precision_goes_on_top_of_a_recipe(started):
+    before = keras.config.dtype_policy()
+    try:
+        _on_made_images(
+            [
+                GIN_FOLDER / "hps_cifar.gin",
+                GIN_FOLDER / "precision" / "mixed_bfloat16.gin",
+            ]
+        )
+        (run,) = started
+        model = run["method"].backbone((32, 32, 3))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.output.dtype == "bfloat16"
+    assert model.layers[1].kernel.dtype == "float32"
 
 
 @pytest.mark.parametrize("learner", CIFAR)

@@ -158,14 +158,15 @@ def exported_task(workdir: str | os.PathLike, task_index: int) -> pathlib.Path:
     Raises:
         InputError: If the run has left no export of that task.
     """
-    paths = exported_tasks(workdir)
-    if not 0 <= task_index < len(paths):
+    paths = {path.name: path for path in exported_tasks(workdir)}
+    if _name(task_index) not in paths:
         raise InputError(
-            f"This run has exported the tasks 0 to {len(paths) - 1}.",
+            "The task must be one that this run has exported: "
+            f"{', '.join(paths)}.",
             received=f"task {task_index}",
             remedy="Name one of these.",
         )
-    return paths[task_index]
+    return paths[_name(task_index)]
 
 
 def load_task(path: str | os.PathLike) -> ExportedTask:

@@ -91,7 +91,8 @@ class Lasem(SelectiveMethod):
     task-specific parameters and one head. Each mini-batch gives a posterior
     over the candidates (E-step, dropout off), then one descent of the loss
     expected under it (M-step, dropout on). One pass through the convolutions
-    serves both steps, and what candidates have in common is computed once.
+    serves both steps (where their activation is ReLU or none), and what
+    candidates have in common is computed once.
 
     Source: Lee, Behpour & Eaton (2021), Algorithm 1, Eq. 1 to 3; grouped
     candidates: Appendix E.
@@ -158,6 +159,16 @@ class Lasem(SelectiveMethod):
         self.pruning_floor = pruning_floor
         self.e_step_tolerance = e_step_tolerance
         self.e_step_dtype = e_step_dtype
+
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """See `LifelongMethod.approximations`."""
+        found = []
+        if self.e_step_tolerance is not None:
+            found.append(f"e_step_tolerance={self.e_step_tolerance}")
+        if self.e_step_dtype != "float32":
+            found.append(f"e_step_dtype={self.e_step_dtype}")
+        return tuple(found)
 
     def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
         return candidate_configurations(

@@ -148,6 +148,14 @@ class LifelongMethod(abc.ABC):
         """
         return described(self, type(self).__init__)
 
+    @property
+    def approximations(self) -> tuple[str, ...]:
+        """Settings in force that change the method's arithmetic, as text.
+
+        For speed, such as lower precision; none unless asked for.
+        """
+        return ()
+
     @abc.abstractmethod
     def begin_task(self, task: Task) -> None:
         """Makes ready to learn a new task, with initial weights of its own.

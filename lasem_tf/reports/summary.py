@@ -6,6 +6,7 @@ import json
 import math
 import pathlib
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -41,6 +42,8 @@ def summarize(run: RunView) -> dict:
     nothing was validated). With one task nothing can be forgotten or
     transferred: the mean ratio and the backward transfer are `None`. The
     ratio is listed for every task but the last, whose phase ends the run.
+    `approximations` names the settings in force that change the method's
+    arithmetic for speed; empty unless asked for.
 
     Args:
         run: A run that has learned every task of its stream.
@@ -75,6 +78,7 @@ def summarize(run: RunView) -> dict:
         "train_seconds": float(run.train_seconds),
         "total_seconds": float(run.total_seconds),
         "num_parameters": int(run.method.num_parameters),
+        "approximations": _approximations(run),
     }
 
 
@@ -132,6 +136,13 @@ def _selected_configurations(run: RunView) -> list[str | None]:
     # Some methods remember more than a configuration in order to replay a
     # task; that is theirs alone.
     return [text if isinstance(text, str) else None for text in selections]
+
+
+def _approximations(run: RunView) -> list[str]:
+    """Returns what the run did for speed that changes numbers."""
+    policy = keras.config.dtype_policy().name
+    lower = [] if policy == "float32" else [f"dtype_policy={policy}"]
+    return [*run.method.approximations, *lower]
 
 
 def _peak_by_validation(run: RunView) -> np.ndarray | None:

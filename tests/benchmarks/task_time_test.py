@@ -28,8 +28,8 @@ def test_every_variant_learns_every_epoch(found):
     assert (static["selected"], len(rare["selected"])) == ("SSS", 3)
     for result in (static, rare):
         assert len(result["epoch_seconds"]) == 2
-        assert result["task_seconds"] > sum(result["epoch_seconds"])
-        assert 0 <= result["accuracy"] <= 1
+        assert result["first_epoch_seconds"] == result["epoch_seconds"][0]
+        assert min(result["epoch_seconds"]) > 0
 
 
 def test_the_table_compares_with_static(found):

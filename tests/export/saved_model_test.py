@@ -209,7 +209,7 @@ def test_task_without_export_is_refused(tmp_path, task_index):
     for name in ("task_00", "task_01"):
         (tmp_path / "exports" / name).mkdir(parents=True)
 
-    expected = f"exported the tasks 0 to 1. Received: task {task_index}"
+    expected = f"exported: task_00, task_01. Received: task {task_index}"
     with pytest.raises(InputError, match=expected):
         exported_task(tmp_path, task_index)
 

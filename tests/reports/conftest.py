@@ -43,6 +43,7 @@ class ScriptedRun:
             name="lasem",
             learner="hps",
             num_parameters=12345,
+            approximations=(),
             selection=lambda task: self.selections[task],
         )
         tasks = [types.SimpleNamespace(name=str(t)) for t in range(num_tasks)]

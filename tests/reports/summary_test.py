@@ -1,5 +1,6 @@
 import json
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +31,7 @@ CONTRACT = {
     "train_seconds": float,
     "total_seconds": float,
     "num_parameters": int,
+    "approximations": list,
 }
 
 
@@ -49,6 +51,7 @@ def test_summary_holds_the_numbers_worked_out_by_hand(make_run):
         "train_seconds": 60.4,
         "total_seconds": 90.0,
         "num_parameters": 12345,
+        "approximations": [],
     }
     assert {key: summary[key] for key in exact} == exact
     rounded = {
@@ -141,3 +144,18 @@ def test_what_is_no_summary_is_refused(tmp_path, content):
     message = "A finished run has a `summary.json`. Received: '.*' which has"
     with pytest.raises(InputError, match=message.replace("' w", "', w")):
         read_summary(tmp_path)
+
+
+def test_what_changes_the_arithmetic_is_named(make_run):
+    run = make_run()
+    run.method.approximations = ("e_step_dtype=bfloat16",)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        summary = summarize(run.play([]))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert summary["approximations"] == [
+        "e_step_dtype=bfloat16",
+        "dtype_policy=mixed_bfloat16",
+    ]
