@@ -16,14 +16,22 @@ of its own stream, so that there is something to share. A sample is an epoch of
     few                the same, as many of them probable as are pruned to
     decided            the same, one of them
     settled            decided, and mini-batches go without an E-step
+
+With --bfloat16 also, slower than float32 where the processor lacks it:
+
+    bfloat16 E-step    decided, the E-step's convolutions in bfloat16
+    mixed static       static with Keras' dtype policy mixed_bfloat16
+    mixed decided      decided with it
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import measuring
 import numpy as np
 import tensorflow as tf
@@ -85,21 +93,7 @@ def _measure(
     """Returns milliseconds per step, one sample per round, by variant."""
     batches = make_batches(network, batch_size, arguments.steps)
     begun = functools.partial(begin_second_task, network, learner)
-    variants = {"static": begun(methods.Static)}
-    if 2 ** _depth(network) <= arguments.max_networks:
-        variants["one network each"] = begun(OneNetworkPerConfiguration)
-    variants["prefix tree"] = begun(methods.Lasem, pruning_floor=None)
-    # With this likelihood all that hold the posterior go on sharing it.
-    lasem = functools.partial(begun, methods.Lasem, likelihood="mean")
-    variants["undecided"] = lasem()
-    variants["few"] = few = lasem()
-    few._trainer.evidence.assign(
-        _held_by(few._trainer.m_step.max_one_by_one, few)
-    )
-    variants["decided"] = decided = lasem()
-    decided._trainer.evidence.assign(_held_by(1, decided))
-    variants["settled"] = settled = lasem(e_step_tolerance=0.5)
-    settled._trainer.evidence.assign(_held_by(1, settled))
+    variants = _variants(network, begun, arguments)
     seconds = measuring.interleaved(
         {
             name: functools.partial(method.train_epoch, batches, 0)
@@ -111,6 +105,33 @@ def _measure(
         name: [1000 * s / arguments.steps for s in of_variant]
         for name, of_variant in seconds.items()
     }
+
+
+def _variants(
+    network: str,
+    begun: Callable[..., methods.Lasem],
+    arguments: argparse.Namespace,
+) -> dict[str, methods.Lasem]:
+    """Returns methods that have begun their second task, by name."""
+    variants = {"static": begun(methods.Static)}
+    if 2 ** _depth(network) <= arguments.max_networks:
+        variants["one network each"] = begun(OneNetworkPerConfiguration)
+    variants["prefix tree"] = begun(methods.Lasem, pruning_floor=None)
+    # With this likelihood all that hold the posterior go on sharing it.
+    lasem = functools.partial(begun, methods.Lasem, likelihood="mean")
+    variants["undecided"] = lasem()
+    variants["few"] = few = lasem()
+    _decide(few, few._trainer.m_step.max_one_by_one)
+    variants["decided"] = _decide(lasem())
+    variants["settled"] = _decide(lasem(e_step_tolerance=0.5))
+    if arguments.bfloat16:
+        low = lasem(e_step_dtype="bfloat16")
+        variants["bfloat16 E-step"] = _decide(low)
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        variants["mixed static"] = begun(methods.Static)
+        variants["mixed decided"] = _decide(lasem())
+        keras.config.set_dtype_policy("float32")
+    return variants
 
 
 def make_batches(network: str, batch_size: int, steps: int) -> tf.data.Dataset:
@@ -138,12 +159,13 @@ def noise_task(network: str, num_images: int) -> Task:
     )
 
 
-def _held_by(num_holders: int, method: methods.Lasem) -> np.ndarray:
-    """Counts after which no other configurations are probable."""
+def _decide(method: methods.Lasem, num_holders: int = 1) -> methods.Lasem:
+    """Lets so many configurations alone be probable from now on."""
     counts = np.zeros(len(method._trainer.configurations), np.float32)
     holders = np.linspace(0, len(counts) - 1, num_holders + 2)[1:-1]
     counts[holders.astype(int)] = 1e30
-    return counts
+    method._trainer.evidence.assign(counts)
+    return method
 
 
 def begin_second_task(
@@ -189,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
         "--learners", nargs="+", choices=LEARNERS, default=list(LEARNERS)
     )
     parser.add_argument("--batch_sizes", nargs="+", type=int, default=[10, 50])
+    parser.add_argument("--bfloat16", action="store_true", help="time it too")
     parser.add_argument("--rounds", type=int, default=9, help="samples each")
     parser.add_argument("--steps", type=int, default=10, help="per sample")
     parser.add_argument(
