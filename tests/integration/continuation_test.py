@@ -22,7 +22,12 @@ COMMAND = [
     "--deterministic",
 ]
 # Signal, and the epoch over all tasks after which it is sent.
-STOPS = [(signal.SIGKILL, 0), (signal.SIGINT, 2), (signal.SIGTERM, 5)]
+STOPS = [
+    (signal.SIGKILL, 0),
+    (signal.SIGINT, 2),
+    (signal.SIGKILL, 4),
+    (signal.SIGTERM, 5),
+]
 # What differs between two sittings of the same run.
 CLOCKS = ("train_seconds", "total_seconds")
 
@@ -64,7 +69,7 @@ def runs(tmp_path_factory):
 
 
 def test_exit_codes_tell_how_it_was_stopped(runs):
-    assert runs[2] == [-signal.SIGKILL, 130, 130]
+    assert runs[2] == [-signal.SIGKILL, 130, -signal.SIGKILL, 130]
 
 
 @pytest.mark.parametrize(
