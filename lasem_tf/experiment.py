@@ -7,7 +7,6 @@ knows gin.
 
 from __future__ import annotations
 
-import inspect
 import os
 import pathlib
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_whole_number
+from lasem_tf.choices import check_optimizer, made, set_dtype_policy
 from lasem_tf.evaluation.history import AccuracyHistory
 from lasem_tf.export.saved_model import ExportTasks
 from lasem_tf.layers import SharingRule
@@ -33,14 +33,6 @@ from lasem_tf.training.workdir import Workdir
 
 # First line of the configuration of a run that no recipe describes.
 TOLD_BY_PYTHON = "# Told by lasem_tf.run: this run was put together in Python."
-
-_EXAMPLES = {
-    "stream": "data.digits",
-    "method": "Lasem",
-    "sharing": "HardParameterSharing",
-    "backbone": "backbones.cifar",
-    "optimizer": "RMSprop",
-}
 
 
 def run_experiment(
@@ -100,22 +92,22 @@ def run_experiment(
         InputError: If a value, or two of them together, cannot be used.
         Interrupted: As in `run`.
     """
-    _set_dtype_policy(dtype_policy)
-    tasks = _made("stream", stream, TaskStream, seed=seed).first(num_tasks)
-    learner = _made(
+    set_dtype_policy(dtype_policy)
+    tasks = made("stream", stream, TaskStream, seed=seed).first(num_tasks)
+    learner = made(
         "method",
         method,
         LifelongMethod,
         backbone=backbone,
-        sharing=_made("sharing", sharing, SharingRule),
+        sharing=made("sharing", sharing, SharingRule),
         optimizer=optimizer,
         learning_rate_decay=learning_rate_decay,
         seed=seed,
     )
     # The method calls these two for each task anew. Calling them here as well
     # tells a mistake before anything is written, and what they are bound to.
-    _made("backbone", backbone, keras.Model, tasks[0].image_shape)
-    _check_optimizer(optimizer)
+    made("backbone", backbone, keras.Model, tasks[0].image_shape)
+    check_optimizer(optimizer)
     workdir = pathlib.Path(workdir or f"runs/{run_name}_seed{seed}")
     print(f"Workdir: {workdir}", flush=True)
     history = run(
@@ -250,61 +242,6 @@ def _make_deterministic(seed: int) -> None:
     # TensorFlow wants a seed from then on; parts that care set their own.
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-
-
-def _set_dtype_policy(name: str) -> None:
-    try:
-        keras.config.set_dtype_policy(name)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            "`dtype_policy` must be one that Keras knows.",
-            received=f"dtype_policy={name!r}",
-            remedy="Pass for example `dtype_policy='mixed_bfloat16'`.",
-        ) from error
-
-
-def _made(
-    name: str, make: Callable, kind: type, *args: Any, **kwargs: Any
-) -> Any:
-    """Calls what a recipe chose, if it is what makes such a thing."""
-    received = None
-    makes_other = isinstance(make, type) and not issubclass(make, kind)
-    if makes_other or not callable(make) or not _takes(make, args, kwargs):
-        received = f"{name}={getattr(make, '__name__', repr(make))}"
-    else:
-        made = make(*args, **kwargs)
-        if not isinstance(made, kind):
-            received = f"a {type(made).__name__}"
-    if received is not None:
-        raise InputError(
-            f"`run_experiment.{name}` must name what makes a {kind.__name__}.",
-            received=received,
-            remedy=f"Name a class or function, such as `@{_EXAMPLES[name]}`.",
-        )
-    return made
-
-
-def _takes(make: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
-    try:
-        inspect.signature(make).bind_partial(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
-
-
-def _check_optimizer(
-    optimizer: Callable[[], keras.optimizers.Optimizer],
-) -> None:
-    try:
-        _made("optimizer", optimizer, keras.optimizers.Optimizer)
-    except InputError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            "An optimizer must be made of values that it takes.",
-            received=str(error).splitlines()[0],
-            remedy="Set for example `LEARNING_RATE=1e-4`.",
-        ) from error
 
 
 def _print_results(workdir: pathlib.Path) -> None:

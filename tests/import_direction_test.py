@@ -30,6 +30,7 @@ LEVELS = {
     "export": 5,
     "reports": 5,
     "training": 5,
+    "choices": 6,
     "command_line": 6,
     "configuration": 6,
     "experiment": 6,

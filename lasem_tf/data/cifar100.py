@@ -6,8 +6,9 @@ encoded on disk, and only those that the tasks draw are decoded.
 
 from __future__ import annotations
 
+import contextlib
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import absl.logging
@@ -152,12 +153,8 @@ def _prepared_builder(data_dir: str | None):
     )
 
     # It warns of a folder that is not there; our error says more.
-    verbosity = absl.logging.get_verbosity()
-    absl.logging.set_verbosity(absl.logging.ERROR)
-    try:
+    with _quiet_logs():
         builder = tfds.builder("cifar100", data_dir=data_dir)
-    finally:
-        absl.logging.set_verbosity(verbosity)
     if not builder.is_prepared():
         try:
             # A quick question first: without a network TFDS tries for long.
@@ -181,6 +178,16 @@ def _prepared_builder(data_dir: str | None):
             remedy="Run `tfds build cifar100 --file_format=tfrecord`.",
         )
     return builder
+
+
+@contextlib.contextmanager
+def _quiet_logs() -> Iterator[None]:
+    verbosity = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        yield
+    finally:
+        absl.logging.set_verbosity(verbosity)
 
 
 def _not_there(data_path: str, error: Exception) -> InputError:

@@ -74,6 +74,11 @@ def _check_examples(task: Task, split: str) -> None:
             received=f"a data set of cardinality {int(examples.cardinality())}",
             remedy="Use `tf.data.experimental.assert_cardinality`.",
         )
+    _check_labels(task, split)
+
+
+def _check_labels(task: Task, split: str) -> None:
+    examples: tf.data.Dataset = getattr(task, split)
     labels = untuned(examples.map(lambda _, label: label).batch(10_000))
     labels = np.concatenate([*labels.as_numpy_iterator()])
     outside = (labels < 0) | (labels >= task.num_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import keras
@@ -144,3 +145,24 @@ def pick(filters: SlotFilters, mask: tf.Tensor) -> Filters:
     if shared_bias is None:
         return kernel, None
     return kernel, tf.where(mask, shared_bias, own_bias)
+
+
+# What calls `convolve` for a network; the key stands for the output.
+Convolve = Callable[[SelectiveConv2D, tf.Tensor, Filters, Hashable], tf.Tensor]
+
+
+def plainly(
+    layer: SelectiveConv2D, inputs: tf.Tensor, filters: Filters, key: Hashable
+) -> tf.Tensor:
+    """Convolves."""
+    del key
+    return layer.convolve(inputs, filters)
+
+
+def in_bfloat16(
+    layer: SelectiveConv2D, inputs: tf.Tensor, filters: Filters, key: Hashable
+) -> tf.Tensor:
+    """Convolves in bfloat16; what goes in and comes out is as it was."""
+    del key
+    outputs = layer.convolve(inputs, filters, "bfloat16")
+    return tf.cast(outputs, layer.compute_dtype)

@@ -8,17 +8,14 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from lasem_tf.layers.selective_conv import SlotFilters, pick
+from lasem_tf.layers.selective_conv import SlotFilters, in_bfloat16, pick
 from lasem_tf.methods import em
 from lasem_tf.networks.branched_evaluation import (
     BranchedEvaluation,
     BranchedResult,
 )
 from lasem_tf.networks.convolution_tape import ConvolutionTape
-from lasem_tf.networks.selective_network import (
-    SelectiveNetwork,
-    in_bfloat16,
-)
+from lasem_tf.networks.selective_network import SelectiveNetwork
 from lasem_tf.networks.trials import adds_losses
 from lasem_tf.transfer import TransferConfiguration
 

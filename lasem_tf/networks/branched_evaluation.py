@@ -17,15 +17,15 @@ import tensorflow as tf
 from keras import tree
 
 from lasem_tf.checks import InputError
-from lasem_tf.layers.selective_conv import SelectiveConv2D, SlotFilters
+from lasem_tf.layers.selective_conv import (
+    Convolve,
+    SelectiveConv2D,
+    SlotFilters,
+    plainly,
+)
 from lasem_tf.networks.branches import Branches, Restriction, restrict
 from lasem_tf.networks.layer_graph import Step, Value, takes_training
-from lasem_tf.networks.selective_network import (
-    Convolve,
-    SelectiveNetwork,
-    plainly,
-    with_training,
-)
+from lasem_tf.networks.selective_network import SelectiveNetwork, with_training
 from lasem_tf.networks.trials import check_batch_independent
 from lasem_tf.transfer import TransferConfiguration
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,7 +10,13 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.layers.filter_source import Filters, FilterSource, SharingRule
-from lasem_tf.layers.selective_conv import SelectiveConv2D, SlotFilters, pick
+from lasem_tf.layers.selective_conv import (
+    Convolve,
+    SelectiveConv2D,
+    SlotFilters,
+    pick,
+    plainly,
+)
 from lasem_tf.networks.convolutions import convolutions
 from lasem_tf.networks.layer_graph import (
     LayerGraph,
@@ -20,25 +26,6 @@ from lasem_tf.networks.layer_graph import (
     takes_training,
 )
 from lasem_tf.transfer import TransferConfiguration
-
-Convolve = Callable[[SelectiveConv2D, tf.Tensor, Filters, Hashable], tf.Tensor]
-
-
-def plainly(
-    layer: SelectiveConv2D, inputs: tf.Tensor, filters: Filters, key: Hashable
-) -> tf.Tensor:
-    """Convolves."""
-    del key
-    return layer.convolve(inputs, filters)
-
-
-def in_bfloat16(
-    layer: SelectiveConv2D, inputs: tf.Tensor, filters: Filters, key: Hashable
-) -> tf.Tensor:
-    """Convolves in bfloat16; what goes in and comes out is as it was."""
-    del key
-    outputs = layer.convolve(inputs, filters, "bfloat16")
-    return tf.cast(outputs, layer.compute_dtype)
 
 
 class SelectiveNetwork(keras.Model):

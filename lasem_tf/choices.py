@@ -1,0 +1,98 @@
+"""Whether what a recipe chose for a part of the run is such a part."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from lasem_tf.checks import InputError
+
+_EXAMPLES = {
+    "stream": "data.digits",
+    "method": "Lasem",
+    "sharing": "HardParameterSharing",
+    "backbone": "backbones.cifar",
+    "optimizer": "RMSprop",
+}
+
+
+def set_dtype_policy(name: str) -> None:
+    """Makes networks compute in another dtype, for the rest of the process.
+
+    Args:
+        name: Keras' name of the policy.
+
+    Raises:
+        InputError: If Keras does not know it.
+    """
+    try:
+        keras.config.set_dtype_policy(name)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "`dtype_policy` must be one that Keras knows.",
+            received=f"dtype_policy={name!r}",
+            remedy="Pass for example `dtype_policy='mixed_bfloat16'`.",
+        ) from error
+
+
+def made(
+    name: str, make: Callable, kind: type, *args: Any, **kwargs: Any
+) -> Any:
+    """Calls what a recipe chose, if it is what makes such a thing.
+
+    Args:
+        name: The parameter of `run_experiment` that it was chosen for.
+        make: What was chosen.
+        kind: What it should make.
+        *args: To call it with.
+        **kwargs: To call it with.
+
+    Raises:
+        InputError: If it makes something else, or cannot be called so.
+    """
+    makes_other = isinstance(make, type) and not issubclass(make, kind)
+    if makes_other or not callable(make) or not _takes(make, args, kwargs):
+        received = f"{name}={getattr(make, '__name__', repr(make))}"
+    else:
+        thing = make(*args, **kwargs)
+        if isinstance(thing, kind):
+            return thing
+        received = f"a {type(thing).__name__}"
+    raise InputError(
+        f"`run_experiment.{name}` must name what makes a {kind.__name__}.",
+        received=received,
+        remedy=f"Name a class or function, such as `@{_EXAMPLES[name]}`.",
+    )
+
+
+def _takes(make: Callable, args: tuple, kwargs: dict[str, Any]) -> bool:
+    try:
+        inspect.signature(make).bind_partial(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # Python knows no signature of it.
+        return True
+    return True
+
+
+def check_optimizer(
+    optimizer: Callable[[], keras.optimizers.Optimizer],
+) -> None:
+    """Raises an `InputError` if it makes no optimizer.
+
+    Args:
+        optimizer: What a recipe chose.
+    """
+    try:
+        made("optimizer", optimizer, keras.optimizers.Optimizer)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "An optimizer must be made of values that it takes.",
+            received=str(error).splitlines()[0],
+            remedy="Set for example `LEARNING_RATE=1e-4`.",
+        ) from error
