@@ -409,7 +409,7 @@ def test_a_value_that_cannot_be_used_exits_with_2_and_leaves_nothing(
     assert sorted(elsewhere.iterdir()) == before
 
 
-def test_missing_data_are_told_how_to_get(elsewhere, monkeypatch, capfd):
+def test_missing_data_are_told_how_to_get(elsewhere, monkeypatch, caplog):
     def no_network(*args, **kwargs):
         raise urllib.error.URLError("no network")
 
@@ -422,4 +422,4 @@ def test_missing_data_are_told_how_to_get(elsewhere, monkeypatch, capfd):
             workdir="new",
         )
     assert not pathlib.Path("new").exists()
-    assert capfd.readouterr().err == "", "one line is enough, and it is ours"
+    assert not caplog.records, "one line is enough, and it is ours"

@@ -155,7 +155,8 @@ def _prepared_builder(data_dir: str | None):
     # It warns of a folder that is not there; our error says more.
     with _quiet_logs():
         builder = tfds.builder("cifar100", data_dir=data_dir)
-    if not builder.is_prepared():
+        is_prepared = builder.is_prepared()
+    if not is_prepared:
         try:
             # A quick question first: without a network TFDS tries for long.
             urllib.request.urlopen(
