@@ -23,7 +23,7 @@ def check_stream(stream: TaskStream) -> None:
             of a class; or if a class name does not fit on one line.
     """
     for task in stream:
-        check_class_names(task)
+        check_names_fit_on_a_line(task)
         for split in ("train", "validation", "test"):
             _check_examples(task, split)
         expected, received = stream[0].image_shape[-1], task.image_shape[-1]
@@ -36,7 +36,7 @@ def check_stream(stream: TaskStream) -> None:
             )
 
 
-def check_class_names(task: Task) -> None:
+def check_names_fit_on_a_line(task: Task) -> None:
     """Raises an `InputError` if a name takes more than one line.
 
     Args:

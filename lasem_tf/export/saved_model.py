@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
-from lasem_tf.data.task_checks import check_class_names
+from lasem_tf.data.task_checks import check_names_fit_on_a_line
 from lasem_tf.tasks import Task
 
 _SIGNATURE = "serving_default"
@@ -112,7 +112,7 @@ def export_task(
             something that is not an export.
     """
     path = pathlib.Path(path)
-    check_class_names(task)
+    check_names_fit_on_a_line(task)
     _check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _whole_or_absent(path) as partial:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -253,7 +253,7 @@ class SelectiveNetwork(keras.Model):
         self,
         images: tf.Tensor,
         filters: Sequence[Filters],
-        training: bool,
+        training: bool | Callable[[Any], bool],
         convolve: Convolve = plainly,
         added: list[tf.Tensor] | None = None,
     ) -> dict[Value, Any]:
@@ -262,7 +262,7 @@ class SelectiveNetwork(keras.Model):
         Args:
             images: As in `logits`.
             filters: As in `logits`.
-            training: As in `logits`.
+            training: As in `logits`, or a function that says it of a layer.
             convolve: Called in place of `layer.convolve`, with a key besides
                 that stands for the output: its value.
             added: Is given the losses that layers add, float32 [] each.
@@ -277,7 +277,8 @@ class SelectiveNetwork(keras.Model):
             if isinstance(layer, SelectiveConv2D):
                 picked = of_layer[id(layer)]
                 return convolve(layer, args[0], picked, step.outputs[0])
-            outputs = layer(*args, **with_training(layer, kwargs, training))
+            active = training(layer) if callable(training) else training
+            outputs = layer(*args, **with_training(layer, kwargs, active))
             if added is not None:
                 added.extend(added_losses(layer))
             return outputs

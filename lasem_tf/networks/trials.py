@@ -12,9 +12,8 @@ import tensorflow as tf
 from keras import tree
 
 from lasem_tf.checks import InputError
-from lasem_tf.layers.selective_conv import SelectiveConv2D
-from lasem_tf.networks.layer_graph import Step, Value
-from lasem_tf.networks.selective_network import SelectiveNetwork, with_training
+from lasem_tf.networks.layer_graph import Step
+from lasem_tf.networks.selective_network import SelectiveNetwork
 
 # Where a backbone takes images of any size.
 _SIZE_OF_PROBE = 32
@@ -38,11 +37,12 @@ def check_batch_independent(network: SelectiveNetwork) -> None:
             names the layer.
     """
     images = _noise(network, 2)
+    filters = [slots.shared for slots in network.filters()]
     with _left_as_it_was(network):
-        for training in (False, True):
-            together = _activations(network, images, training)
-            again = _activations(network, images, training)
-            alone = _activations(network, images[:1], training)
+        for training in (False, _may_mix_unknown):
+            together = network.activations(images, filters, training)
+            again = network.activations(images, filters, training)
+            alone = network.activations(images[:1], filters, training)
             for step in network.graph.steps:
                 for output in step.outputs:
                     # What is random differs from itself too.
@@ -73,33 +73,17 @@ def _left_as_it_was(network: SelectiveNetwork) -> Iterator[None]:
     """Takes back what layers write while they are called."""
     untrained = [v for v in network.variables if not v.trainable]
     before = [tf.identity(v.value) for v in untrained]
-    yield
-    for variable, value in zip(untrained, before, strict=True):
-        variable.assign(value)
+    try:
+        yield
+    finally:
+        for variable, value in zip(untrained, before, strict=True):
+            variable.assign(value)
 
 
-def _activations(
-    network: SelectiveNetwork, images: tf.Tensor, training: bool
-) -> dict[Value, Any]:
-    """Returns every value, in training with all but what is known to differ."""
-    filters = {
-        id(layer): layer.filters().shared for layer in network.selective_layers
-    }
-
-    def call(step: Step, args: tuple, kwargs: dict) -> Any:
-        layer = step.layer
-        if isinstance(layer, SelectiveConv2D):
-            return layer.convolve(args[0], filters[id(layer)])
-        tried = training and not _known_to_differ(layer)
-        return layer(*args, **with_training(layer, kwargs, tried))
-
-    return network.graph.run(images, call)
-
-
-def _known_to_differ(layer: Any) -> bool:
-    """Whether training changes it, and how is known."""
+def _may_mix_unknown(layer: Any) -> bool:
+    """Whether what training changes about it is yet to be found out."""
     known = keras.layers.BatchNormalization
-    return isinstance(layer, known) or hasattr(layer, "seed_generator")
+    return not (isinstance(layer, known) or hasattr(layer, "seed_generator"))
 
 
 def _noise(network: SelectiveNetwork, num_images: int) -> tf.Tensor:

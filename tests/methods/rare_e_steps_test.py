@@ -33,8 +33,9 @@ def gap_after(posterior, evidence, tolerance=0.1):
         ([0.0, 1e30, 0.0], 256),
     ],
 )
-def test_what_goes_unseen_is_half_the_lead(evidence, gap):
+def test_what_goes_unseen_cannot_overturn_the_lead(evidence, gap):
     assert gap_after([0.05, 0.92, 0.03], evidence) == [1] * gap
+    assert max(evidence[0], evidence[2]) + gap <= evidence[1] or gap == 0
 
 
 @pytest.mark.parametrize("share", [0.6, 0.75])
@@ -118,7 +119,7 @@ def test_e_steps_become_rare_and_select_what_all_of_them_select():
     batches = [*tiny.batches(tiny.task(num_images=40), batch_size=4)] * 2
     before = rare._trainer.num_batches.numpy()
     num_e_steps = sum(counted_e_steps(rare, batches))
-    assert num_e_steps <= 6
+    assert num_e_steps <= 4
     counts = rare._trainer.evidence.numpy()
     assert counts.sum() == rare._trainer.num_batches.numpy()
     assert counts.sum() == before + num_e_steps

@@ -72,22 +72,20 @@ def test_comparison_shows_mean_and_interval_over_seeds(summary):
     ]
     single = summary | {"learner": "tf"}
     # Half widths by hand: t(0.975, 2) / sqrt(3) = 2.484 deviations.
-    table, legend = comparison_table({"HPS": seeds, "TF": [single]}).split(
-        "\n\n"
-    )
-    assert [_cells(row) for row in table.splitlines()[2:]] == [
-        ["HPS", "made_up", "3 × 2", "3", "41.0 ± 2.5", "35.0 ± 0.0"]
-        + ["30.0 ± 0.0", "1.00 ± 0.25", "101 ± 2", "12,345"],
-        ["TF", "made_up", "3 × 2", "1", "60.0", "60.0"]
-        + ["51.7", "1.00", "60", "12,345"],
-    ]
-    assert _cells(table.splitlines()[0])[4:8] == [
-        "peak %",
-        "by validation %",
-        "final %",
-        "forgetting ratio",
-    ]
-    assert legend.splitlines() == [
+    assert comparison_table({"HPS": seeds, "TF": [single]}).splitlines() == [
+        "| run | data set | tasks × epochs | seeds |     peak % "
+        "| by validation % |    final % "
+        "| forgetting ratio | training s | parameters |",
+        "|-----|----------|----------------|------:|-----------:"
+        "|----------------:|-----------:"
+        "|-----------------:|-----------:|-----------:|",
+        "| HPS | made_up  | 3 × 2          |     3 | 41.0 ± 2.5 "
+        "|      35.0 ± 0.0 | 30.0 ± 0.0 "
+        "|      1.00 ± 0.25 |    101 ± 2 |     12,345 |",
+        "| TF  | made_up  | 3 × 2          |     1 |       60.0 "
+        "|            60.0 |       51.7 "
+        "|             1.00 |         60 |     12,345 |",
+        "",
         "Mean ± 95 % confidence interval over seeds (Student t).",
         "Peak = test maximum: best test accuracy within the task's own phase.",
         "Peak by validation = test accuracy at the best validation epoch of "
@@ -99,7 +97,12 @@ def test_comparison_shows_mean_and_interval_over_seeds(summary):
 def test_comparison_of_what_is_not_defined(make_run):
     summary = summarize(make_run([[0.2], [0.4]]).play([]))
     line = comparison_table({"one task": [summary]}).splitlines()[2]
-    assert _cells(line)[4:8] == ["40.0", "40.0", "40.0", "–"]
+    assert [cell.strip() for cell in line.split("|")][5:9] == [
+        "40.0",
+        "40.0",
+        "40.0",
+        "–",
+    ]
 
 
 def test_comparison_of_unlike_runs_is_refused(summary):
@@ -125,7 +128,3 @@ def test_unknown_peak_is_refused(summary):
     message = "`peak_selection` must be one of 'test', 'validation'"
     with pytest.raises(InputError, match=message):
         results_table(summary, peak_selection="train")
-
-
-def _cells(row):
-    return [cell.strip() for cell in row.strip("|").split("|")]
