@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-_LONGEST_GAP = 256
+_MOST_DOUBLINGS = 8  # The longest gap: 255 mini-batches.
 
 
 class RareESteps:
@@ -14,14 +14,16 @@ class RareESteps:
 
     Not in the paper. After an E-step that leaves the most probable candidate
     all but `tolerance` of the posterior, some mini-batches train this one
-    alone: half as many as it leads by, so that they could not overturn the
-    lead had they gone to another one, and at most 256. They count for none,
-    so that a lead rests on what E-steps found and cannot feed itself. After
-    an E-step that finds less, the next mini-batch has an E-step too.
+    alone: none after the first such E-step, then 1, 3, 7, up to 255, for as
+    long as E-steps go on finding this candidate, and finding it ahead of all
+    others in evidence. After one that finds anything else, the next
+    mini-batch has an E-step too, and the gaps grow from nothing again.
+    Mini-batches without an E-step count for no candidate, so that a lead
+    rests on what E-steps found and cannot feed itself.
 
     So what is assumed differs from what the last E-step found by a total
-    variation of at most `tolerance`; a posterior that moves is noticed at the
-    end of the gap.
+    variation of at most `tolerance`; and a posterior that moves is noticed
+    after no longer than it had rested, and at most 255 mini-batches.
 
     Args:
         tolerance: How much of the posterior may be neglected, in [0, 1].
@@ -34,9 +36,11 @@ class RareESteps:
         self._tolerance = tolerance
         self._num_left = tf.Variable(0, trainable=False)
         self._most_probable = tf.Variable(0, trainable=False)
+        self._num_agreed = tf.Variable(0, trainable=False)
         self.variables: Sequence[tf.Variable] = (
             self._num_left,
             self._most_probable,
+            self._num_agreed,
         )
 
     @property
@@ -54,11 +58,15 @@ class RareESteps:
         """
         best = tf.argmax(posterior, output_type=tf.int32)
         others = tf.one_hot(best, tf.size(evidence), -float("inf"), 0.0)
-        lead = evidence[best] - tf.reduce_max(evidence + others)
-        gap = tf.clip_by_value(lead // 2, 0, _LONGEST_GAP)
-        settled = posterior[best] >= 1 - self._tolerance
+        is_ahead = evidence[best] > tf.reduce_max(evidence + others)
+        settled = is_ahead & (posterior[best] >= 1 - self._tolerance)
+        agrees = tf.equal(best, self._most_probable) & (self._num_agreed > 0)
+        num_agreed = tf.where(agrees, self._num_agreed, 0) + 1
+        num_agreed = tf.where(settled, num_agreed, 0)
+        doublings = tf.clip_by_value(num_agreed - 1, 0, _MOST_DOUBLINGS)
         self._most_probable.assign(best)
-        self._num_left.assign(tf.where(settled, tf.cast(gap, tf.int32), 0))
+        self._num_agreed.assign(num_agreed)
+        self._num_left.assign(tf.bitwise.left_shift(1, doublings) - 1)
 
     def go_without(self) -> tf.Tensor:
         """Returns the candidate to train on the next mini-batch, int32 []."""
