@@ -20,6 +20,10 @@ setuptools.setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=setuptools.find_packages(include=["lasem_tf", "lasem_tf.*"]),
+    # What TensorFlow Datasets reads beside the builder.
+    package_data={
+        "lasem_tf.data.office_home": ["*.bib", "*.md", "*.tsv", "*.txt"]
+    },
     python_requires=">=3.10",
     install_requires=[
         "absl-py>=2.1",
@@ -43,6 +47,8 @@ setuptools.setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
         "test": [
+            # TensorFlow Datasets imports it for its test of builders.
+            "dill>=0.3.8",
             "hypothesis>=6.100",
             "pytest>=8,<10",
             "pytest-xdist>=3.5",

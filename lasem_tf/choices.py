@@ -16,6 +16,7 @@ _EXAMPLES = {
     "sharing": "HardParameterSharing",
     "backbone": "backbones.cifar",
     "optimizer": "RMSprop",
+    "augmentation": "Augmentation",
 }
 
 

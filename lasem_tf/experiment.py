@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_whole_number
 from lasem_tf.choices import check_optimizer, made, set_dtype_policy
+from lasem_tf.data.augmentation import Augmentation
 from lasem_tf.evaluation.history import AccuracyHistory
 from lasem_tf.export.saved_model import ExportTasks
 from lasem_tf.layers import SharingRule
@@ -28,6 +29,7 @@ from lasem_tf.reports.summary import WriteSummary, read_summary
 from lasem_tf.reports.table import results_table
 from lasem_tf.reports.tensorboard import TensorBoard
 from lasem_tf.tasks import TaskStream, content_digest
+from lasem_tf.training.provenance import describe_tasks
 from lasem_tf.training.runner import Runner
 from lasem_tf.training.workdir import Workdir
 
@@ -51,6 +53,7 @@ def run_experiment(
     evaluate_all_every: int = 0,
     checkpoint_every: int = 10,
     evaluation_batch_size: int = 250,
+    augmentation: Callable[[], Augmentation] | None = None,
     deterministic: bool = False,
     dtype_policy: str = "float32",
     run_name: str = "run",
@@ -78,6 +81,8 @@ def run_experiment(
         evaluate_all_every: As in `run`.
         checkpoint_every: As in `run`.
         evaluation_batch_size: As in `run`.
+        augmentation: Makes what changes training images at random. `None`:
+            nothing does.
         deterministic: As in `run`.
         dtype_policy: Keras' name of what networks compute in, such as
             `"mixed_bfloat16"`. It holds for the rest of the process.
@@ -120,6 +125,11 @@ def run_experiment(
         evaluate_all_every=evaluate_all_every,
         checkpoint_every=checkpoint_every,
         evaluation_batch_size=evaluation_batch_size,
+        augmentation=(
+            made("augmentation", augmentation, Augmentation)
+            if augmentation is not None
+            else None
+        ),
         deterministic=deterministic,
         config_text=config_text and config_text(),
     )
@@ -138,6 +148,7 @@ def run(
     evaluate_all_every: int = 0,
     checkpoint_every: int = 10,
     evaluation_batch_size: int = 250,
+    augmentation: Augmentation | None = None,
     deterministic: bool = False,
     actions: Iterable[object] = (),
     config_text: str | None = None,
@@ -161,6 +172,7 @@ def run(
         checkpoint_every: Epochs between two checkpoints.
         evaluation_batch_size: Images per evaluation batch; changes memory and
             speed only.
+        augmentation: Changes training images at random. `None`: nothing does.
         deterministic: Repeat a run bit by bit, on a GPU too, if slower. It
             holds for the rest of the process.
         actions: Further objects with some of the hooks of
@@ -187,6 +199,7 @@ def run(
         "evaluate_all_every": evaluate_all_every,
         "checkpoint_every": checkpoint_every,
         "evaluation_batch_size": evaluation_batch_size,
+        "augmentation": augmentation,
     }
     if config_text is None:
         told = settings | {
@@ -201,7 +214,7 @@ def run(
         method, stream, folder, **settings, actions=(*reports, *actions)
     )
     try:
-        folder.open(config_text, seed)
+        folder.open(config_text, seed, describe_tasks(stream))
         return runner.run()
     except InputError:
         # Of any other error the workdir keeps what may explain it.

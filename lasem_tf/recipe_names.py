@@ -18,7 +18,19 @@ def _named(module: str, *functions: Callable) -> dict[str, Callable]:
 
 
 LIBRARY: dict[str, Callable] = {
-    **_named("data", data.cifar100, data.digits, data.synthetic),
+    **_named(
+        "data",
+        data.Augmentation,
+        data.cifar100,
+        data.digits,
+        data.from_arrays,
+        data.image_folder,
+        data.office_home,
+        data.office_home_incremental,
+        data.stl10,
+        data.synthetic,
+        data.tfds_classes,
+    ),
     **_named(
         "backbones",
         backbones.by_channel,

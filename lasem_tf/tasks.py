@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,6 +30,8 @@ class Task:
         preprocess: Turns raw uint8 [batch, height, width, channels] into the
             float32 images of the same shape that the network sees. It goes
             into the exported model, so it may hold nothing but constants.
+        details: How the task was made, for the run's record: names and
+            values that JSON can hold. Learning does not depend on it.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Task:
     validation: tf.data.Dataset
     test: tf.data.Dataset
     preprocess: keras.layers.Layer
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -62,6 +66,8 @@ class TaskStream(collections.abc.Sequence):
         name: Name of the data set, as reports show it.
         tasks: The tasks, first one first.
         seed: The seed that drew them.
+        num_left_out: Files and folders that could not be used and were left
+            out, where the user asked for that.
 
     Raises:
         InputError: If there is no task, or two tasks share a name.
@@ -70,6 +76,7 @@ class TaskStream(collections.abc.Sequence):
     name: str
     tasks: tuple[Task, ...]
     seed: int = 0
+    num_left_out: int = 0
 
     def __post_init__(self):
         names = [task.name for task in self.tasks]

@@ -12,7 +12,7 @@ from lasem_tf.recipes import GIN_FOLDER
 ALL_FILES = sorted(GIN_FOLDER.rglob("*.gin"))
 RECIPES = sorted(GIN_FOLDER.glob("*.gin"))
 METHODS = sorted((GIN_FOLDER / "methods").glob("*.gin"))
-CIFAR = ("hps", "tf", "dfcnn")
+LEARNERS = ("hps", "tf", "dfcnn")
 SYNTHETIC = GIN_FOLDER / "datasets" / "synthetic.gin"
 
 
@@ -46,6 +46,15 @@ def test_there_are_recipes():
         "hps_cifar.gin",
         "tf_cifar.gin",
         "dfcnn_cifar.gin",
+        "hps_officehome.gin",
+        "tf_officehome.gin",
+        "dfcnn_officehome.gin",
+        "hps_stl10.gin",
+        "tf_stl10.gin",
+        "dfcnn_stl10.gin",
+        "dfcnn_stl10_grouped.gin",
+        "dfcnn_stl10_nine_layers.gin",
+        "image_folder.gin",
         "methods/lasem.gin",
         "methods/static.gin",
         "methods/lasem_fixed_posterior.gin",
@@ -53,8 +62,14 @@ def test_there_are_recipes():
         "methods/lasem_rare_e_steps.gin",
         "methods/lasem_bfloat16_e_step.gin",
         "precision/mixed_bfloat16.gin",
+        "datasets/arrays.gin",
+        "datasets/augmented.gin",
         "datasets/cifar100.gin",
         "datasets/digits.gin",
+        "datasets/image_folder.gin",
+        "datasets/office_home.gin",
+        "datasets/stl10.gin",
+        "datasets/tfds_classes.gin",
         "datasets/synthetic.gin",
     }
     assert not list(GIN_FOLDER.rglob("*.py"))  # It would shadow gin-config.
@@ -81,8 +96,10 @@ def test_every_recipe_builds(started, path):
     _on_made_images([path])
     (run,) = started
     assert isinstance(run["method"], lasem_tf.Lasem)
-    expected = {"planted.gin": 50}.get(path.name, 10)
-    assert run["batch_size"] == expected
+    of_others = {"planted.gin": 50} | {
+        f"{learner}_officehome.gin": 16 for learner in LEARNERS
+    }
+    assert run["batch_size"] == of_others.get(path.name, 10)
 
 
 @pytest.mark.parametrize("path", METHODS, ids=_name)
@@ -150,7 +167,7 @@ def test_lower_precision_goes_on_top_of_a_recipe(started):
     assert model.layers[1].kernel.dtype == "float32"
 
 
-@pytest.mark.parametrize("learner", CIFAR)
+@pytest.mark.parametrize("learner", LEARNERS)
 def test_cifar_recipes_train_as_the_paper_does(started, learner):
     _on_made_images([GIN_FOLDER / f"{learner}_cifar.gin"])
     (run,) = started
@@ -179,7 +196,7 @@ def test_the_cifar_stream_is_that_of_the_paper():
 
 
 def test_base_learners_are_sized_as_in_the_authors_tables(started):
-    for learner in CIFAR:
+    for learner in LEARNERS:
         _on_made_images([GIN_FOLDER / f"{learner}_cifar.gin"])
     _, tensor_factorization, deconvolution = [
         run["method"].sharing for run in started
@@ -189,7 +206,7 @@ def test_base_learners_are_sized_as_in_the_authors_tables(started):
     assert deconvolution.deconv_channels == (24, 48, 64, 72)
 
 
-@pytest.mark.parametrize("learner", CIFAR)
+@pytest.mark.parametrize("learner", LEARNERS)
 def test_cifar_recipes_take_their_first_steps(tmp_path, learner):
     files = [
         GIN_FOLDER / f"{learner}_cifar.gin",
@@ -206,3 +223,98 @@ def test_cifar_recipes_take_their_first_steps(tmp_path, learner):
     summary = json.loads((tmp_path / "new" / "summary.json").read_text())
     assert summary["learner"] == learner
     assert summary["selected_configurations"] == ["SSSS"]
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_office_home_recipes_train_as_the_paper_does(started, learner):
+    _on_made_images([GIN_FOLDER / f"{learner}_officehome.gin"])
+    (run,) = started
+    method = run["method"]
+    assert (run["num_epochs"], run["batch_size"]) == (1000, 16)
+    assert method.learner == learner
+    assert method.learning_rate_decay == 1e-4
+    assert float(method.optimizer().learning_rate) == pytest.approx(2e-5)
+    convolutions = _convolutions(method.backbone((128, 128, 3)))
+    assert [c.filters for c in convolutions] == [64, 256, 256, 256]
+    assert [c.kernel_size[0] for c in convolutions] == [11, 5, 3, 3]
+    if learner == "dfcnn":
+        assert method.sharing.base_channels == (24, 64, 64, 64)
+        assert method.sharing.deconv_channels == (48, 128, 128, 128)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_stl10_recipes_train_as_the_paper_does(started, learner):
+    _on_made_images([GIN_FOLDER / f"{learner}_stl10.gin"])
+    (run,) = started
+    method = run["method"]
+    assert (run["num_epochs"], run["batch_size"]) == (500, 10)
+    assert method.learner == learner
+    assert method.learning_rate_decay == 0
+    assert float(method.optimizer().learning_rate) == pytest.approx(1e-4)
+    model = method.backbone((96, 96, 3))
+    filters = [c.filters for c in _convolutions(model)]
+    assert filters == [32, 32, 64, 64, 128, 128]
+    dense = [x.units for x in model.layers if isinstance(x, keras.layers.Dense)]
+    assert dense == ([128] if learner == "tf" else [128, 16])
+    if learner == "dfcnn":
+        assert method.sharing.base_channels == (12, 24, 32, 48, 64, 96)
+        assert method.sharing.deconv_channels == (24, 48, 64, 96, 128, 192)
+
+
+def test_nine_layers_are_shared_in_groups_or_one_by_one(started):
+    for name in ("dfcnn_stl10_grouped", "dfcnn_stl10_nine_layers"):
+        _on_made_images([GIN_FOLDER / f"{name}.gin"])
+    grouped, one_by_one = [
+        run["method"]._candidates(
+            len(_convolutions(run["method"].backbone((96, 96, 3))))
+        )
+        for run in started
+    ]
+    assert len(grouped) == 8 and len(one_by_one) == 512
+    assert {str(c) for c in grouped} >= {"SSSTTTSSS", "TTTTTTSSS"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "bindings"),
+    [
+        (
+            "hps_officehome",
+            ["run_experiment.stream = @data.office_home", "NUM_TASKS = 10"],
+        ),
+        (
+            "hps_stl10",
+            [
+                "NUM_TASKS = 20",
+                "data.stl10.num_tasks = %NUM_TASKS",
+                "data.stl10.classes_per_task = 3",
+                "data.stl10.train_fraction = 0.25",
+                "data.stl10.validation_fraction = 0.15",
+                "data.stl10.transformed = True",
+            ],
+        ),
+        (
+            "dfcnn_stl10_grouped",
+            [
+                "NUM_TASKS = 15",
+                "data.stl10.classes_per_task = 5",
+                "data.stl10.train_fraction = 0.1",
+                "data.stl10.validation_fraction = 0.5",
+            ],
+        ),
+    ],
+)
+def test_streams_are_those_of_the_paper(recipe, bindings):
+    configuration.parse([GIN_FOLDER / f"{recipe}.gin"])
+    lines = configuration.gin.config_str().splitlines()
+    assert set(bindings) <= set(lines)
+
+
+def test_augmentation_goes_on_top_of_a_recipe(started):
+    files = ["hps_cifar.gin", "datasets/augmented.gin"]
+    _on_made_images([GIN_FOLDER / file for file in files])
+    augmentation = started[0]["augmentation"]
+    assert (augmentation.flip, augmentation.max_shift) == (True, 4)
+
+
+def _convolutions(model):
+    return [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]

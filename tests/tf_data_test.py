@@ -1,8 +1,9 @@
+import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import dataset_options_pb2
 
+from lasem_tf.data import pipeline
 from lasem_tf.data.pipeline import evaluation_batches
-from lasem_tf.layers import HardParameterSharing
-from lasem_tf.methods import lasem
 from lasem_tf.tf_data import untuned
 from tests.methods import tiny
 
@@ -22,15 +23,18 @@ def test_elements_stay_as_they_are():
 def test_evaluation_and_training_tune_nothing(monkeypatch):
     task = tiny.task()
     assert is_untuned(evaluation_batches(task.test, task.preprocess))
-    asked = []
-
-    def asking(dataset):
-        asked.append(dataset)
-        return untuned(dataset)
-
-    monkeypatch.setattr(lasem, "untuned", asking)
-    method = lasem.Lasem(tiny.backbone, HardParameterSharing(), head=tiny.head)
-    method.begin_task(task)
-    batches = tiny.batches(task)
-    method.train_epoch(batches, 0)
-    assert asked == [batches]
+    for limit in (0, 2**30):  # Batch by batch, and all at once.
+        monkeypatch.setattr(pipeline, "_AT_ONCE_BYTES", limit)
+        epoch_of = pipeline._make_epoch_function(
+            task.train, task.preprocess, None
+        )
+        graph = epoch_of.get_concrete_function(
+            np.zeros([2, 3], np.int64), np.zeros(2, np.int32)
+        ).graph
+        (told,) = [
+            op.get_attr("serialized_options")
+            for op in graph.get_operations()
+            if op.type == "OptionsDataset"
+        ]
+        options = dataset_options_pb2.Options.FromString(told)
+        assert options.autotune_options.enabled is False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lasem_tf.checks import InputError
 from lasem_tf.data.in_memory import Examples
+from lasem_tf.data.splits import content_digests
 
 
 def checked_examples(examples: object, where: str) -> Examples:
@@ -96,6 +98,27 @@ def check_class_names(names: Sequence[str], where: str) -> None:
             received=f"class_names={list(names)}",
             remedy="Give every class a name of its own.",
         )
+
+
+def check_disjoint(images: Mapping[str, np.ndarray], where: str) -> None:
+    """Raises an `InputError` if two splits of a task share an image.
+
+    Args:
+        images: By the name of the split, any dtype [num_images, ...].
+        where: Which task this is, for the complaint.
+    """
+    digests = {
+        split: set(content_digests(of_split).tolist())
+        for split, of_split in images.items()
+    }
+    for split, other in itertools.combinations(digests, 2):
+        common = digests[split] & digests[other]
+        if common:
+            raise InputError(
+                f"'{where}' must have no image in two of its splits.",
+                received=f"{len(common)} images both in {split} and {other}",
+                remedy=f"Remove them from {split}.",
+            )
 
 
 def _array(values: object, what: str) -> np.ndarray:

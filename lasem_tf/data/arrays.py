@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from lasem_tf.checks import InputError
 from lasem_tf.data.array_checks import (
     check_class_names,
+    check_disjoint,
     check_every_class_trains,
     check_labels,
     checked_examples,
 )
+from lasem_tf.data.array_task import ArrayTask, read_array_task
 from lasem_tf.data.in_memory import Examples, in_memory_task
 from lasem_tf.data.preprocessing import preprocessing_layer
 from lasem_tf.data.splits import content_digests, first_copies, split_by_class
@@ -21,30 +23,8 @@ from lasem_tf.seeding import derive_seed
 from lasem_tf.tasks import Task, TaskStream
 
 
-@dataclasses.dataclass(frozen=True)
-class ArrayTask:
-    """The arrays of one task, for `from_arrays`.
-
-    Attributes:
-        train: Images and labels. Images are uint8, or floating point from 0
-            to 1, [num_images, height, width, channels], or [num_images,
-            height, width] if grey; labels are integers [num_images] from 0.
-        validation: As `train`; `None` splits it off `train`.
-        test: As `train`; `None` splits it off `train`.
-        class_names: One name per class. `None` names the classes "0", "1",
-            ... up to the largest training label.
-        name: Name of the task. `None` makes one from its place in the stream.
-    """
-
-    train: tuple[np.ndarray, np.ndarray]
-    validation: tuple[np.ndarray, np.ndarray] | None = None
-    test: tuple[np.ndarray, np.ndarray] | None = None
-    class_names: Sequence[str] | None = None
-    name: str | None = None
-
-
 def from_arrays(
-    tasks: Sequence[ArrayTask | tuple[np.ndarray, np.ndarray]],
+    tasks: Iterable[ArrayTask | Examples | str | os.PathLike[str]],
     *,
     name: str = "arrays",
     seed: int = 0,
@@ -61,7 +41,8 @@ def from_arrays(
     in one split.
 
     Args:
-        tasks: One `ArrayTask` or pair `(images, labels)` per task.
+        tasks: Per task an `ArrayTask`, a pair `(images, labels)`, or the path
+            of a NumPy file with such arrays, as `read_array_task` takes it.
         name: Name of the stream, as reports show it.
         seed: Draws the splits that are not given.
         validation_fraction: Share of a task's training images, per class,
@@ -71,11 +52,11 @@ def from_arrays(
             the training images of its task; `"unit"`: pixels to [0, 1].
 
     Raises:
-        InputError: If there is no task; if images or labels have a wrong
-            shape or dtype, are missing, hold values out of range or what is
-            not a number; if labels do not fit the class names; if a class has
-            no training image or too few to be split; if tasks differ in image
-            shape; or if two given splits share an image.
+        InputError: If there is no task; if a file cannot be read; if images
+            or labels have a wrong shape or dtype, are missing, hold values out
+            of range or what is not a number; if labels do not fit the class
+            names; if a class has no training image or too few to be split; if
+            tasks differ in image shape; or if two given splits share an image.
 
     Example:
 
@@ -86,7 +67,9 @@ def from_arrays(
     """
     made = []
     for index, arrays in enumerate(tasks):
-        if not isinstance(arrays, ArrayTask):
+        if isinstance(arrays, (str, os.PathLike)):
+            arrays = read_array_task(arrays)
+        elif not isinstance(arrays, ArrayTask):
             arrays = ArrayTask(train=arrays)
         splits, class_names = _checked_splits(
             arrays, arrays.name or f"task {index}"
@@ -130,7 +113,9 @@ def _checked_splits(
     _check_one_shape(splits, where)
     check_class_names(class_names, f"'{where}'")
     check_every_class_trains(train_labels, class_names, f"'{where}'")
-    _check_disjoint(splits, where)
+    check_disjoint(
+        {split: images for split, (images, _) in splits.items()}, where
+    )
     return splits, class_names
 
 
@@ -180,25 +165,6 @@ def _check_one_shape(splits: dict[str, Examples], where: str) -> None:
                 received=f"shape {images.shape[1:]} in {split}",
                 remedy="Resize the images, and give all of them the same "
                 "number of channels.",
-            )
-
-
-def _check_disjoint(splits: dict[str, Examples], where: str) -> None:
-    digests = {
-        split: set(content_digests(images).tolist())
-        for split, (images, _) in splits.items()
-    }
-    for split, other in (
-        ("train", "validation"),
-        ("train", "test"),
-        ("validation", "test"),
-    ):
-        common = digests.get(split, set()) & digests.get(other, set())
-        if common:
-            raise InputError(
-                f"'{where}' must have no image in two of its splits.",
-                received=f"{len(common)} images both in {split} and {other}",
-                remedy=f"Remove them from {split}.",
             )
 
 

@@ -1,30 +1,21 @@
-"""CIFAR-100 as a stream of tasks with classes of their own.
-
-TensorFlow Datasets brings the data set. All images are read as they are
-encoded on disk, and only those that the tasks draw are decoded.
-"""
+"""CIFAR-100 as a stream of tasks with classes of their own."""
 
 from __future__ import annotations
 
-import contextlib
-import urllib.request
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
-
-import absl.logging
-import numpy as np
-import tensorflow as tf
+import functools
+from collections.abc import Sequence
 
 from lasem_tf.checks import InputError, check_count
-from lasem_tf.data.in_memory import in_memory_task
+from lasem_tf.data.labelled_images import ImagePool, deal_classes
 from lasem_tf.data.preprocessing import standardisation
-from lasem_tf.data.splits import content_digests, first_copies, split_by_class
+from lasem_tf.data.tfds_images import (
+    decode_images,
+    prepared_builder,
+    read_encoded,
+)
 from lasem_tf.seeding import derive_seed, numpy_generator
-from lasem_tf.tasks import Task, TaskStream
-from lasem_tf.tf_data import untuned
+from lasem_tf.tasks import TaskStream
 
-_HOME_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-_NETWORK_TIMEOUT_SECONDS = 5
 _NUM_CLASSES = 100
 _CLASSES_PER_TASK = 10
 
@@ -44,13 +35,6 @@ _AUTHORS_CLASSES = (
 )
 
 
-class _EncodedImages(NamedTuple):
-    """A split as it lies on disk: PNG `bytes` and labels, [num_images]."""
-
-    pngs: np.ndarray
-    labels: np.ndarray
-
-
 def cifar100(
     seed: int = 0,
     data_dir: str | None = None,
@@ -67,9 +51,8 @@ def cifar100(
     of its classes, standardised with the statistics of its training images.
 
     A few training images of CIFAR-100 are copies of another training or test
-    image, bit for bit. They are never drawn. At 4 % none is missed; if all
-    images are drawn, they are missing from the validation images of their
-    classes.
+    image, bit for bit. They are never drawn, and do not count as images of
+    their classes.
 
     Args:
         seed: Draws images, and classes where they are not the authors'.
@@ -88,31 +71,24 @@ def cifar100(
             format than TFDS's usual one.
     """
     class_lists = _deal_classes(seed, num_tasks, classes_per_task)
-    builder = _prepared_builder(data_dir)
-    train = _read_encoded(builder, "train")
-    test = _read_encoded(builder, "test")
-    usable = _usable_for_training(train, test)
-    all_names = builder.info.features["label"].names
-    tasks = []
-    for index, classes in enumerate(class_lists):
-        members = np.flatnonzero(np.isin(train.labels, classes))
-        split = split_by_class(
-            train.labels[members],
-            seed=derive_seed(seed, "cifar100", index),
+    builder = prepared_builder("cifar100", data_dir)
+    pool = ImagePool(
+        class_names=builder.info.features["label"].names,
+        train=read_encoded(builder, "train"),
+        test=read_encoded(builder, "test"),
+    )
+    tasks = [
+        pool.task(
+            f"cifar100_{index:02d}",
+            classes,
+            derive_seed(seed, "cifar100", index),
+            decode=functools.partial(decode_images, channels=3),
+            preprocessing=standardisation,
             validation_fraction=validation_fraction,
             fraction=train_fraction,
-            usable=usable[members],
         )
-        tasks.append(
-            _make_task(
-                f"cifar100_{index:02d}",
-                classes,
-                tuple(all_names[label] for label in classes),
-                train=_take(train, members[split.train]),
-                validation=_take(train, members[split.validation]),
-                test=_take(test, np.isin(test.labels, classes)),
-            )
-        )
+        for index, classes in enumerate(class_lists)
+    ]
     return TaskStream(name="cifar100", tasks=tuple(tasks), seed=seed)
 
 
@@ -133,128 +109,9 @@ def _deal_classes(
     check_count("num_tasks", num_tasks, 1)
     if classes_per_task == _CLASSES_PER_TASK and num_tasks <= tasks_per_deal:
         return list(_AUTHORS_CLASSES[:num_tasks])
-    generator = numpy_generator(seed, "cifar100", "classes")
-    dealt = []
-    while len(dealt) < num_tasks:
-        deck = generator.permutation(_NUM_CLASSES)
-        deck = deck[: tasks_per_deal * classes_per_task]
-        dealt.extend(deck.reshape(tasks_per_deal, classes_per_task))
-    return dealt[:num_tasks]
-
-
-def _prepared_builder(data_dir: str | None):
-    """Returns TFDS's builder of the data set, which is then on disk."""
-    # Imported here: it takes a second that no other stream needs.
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download import (
-        download_manager,
-        extractor,
-        util,
+    return deal_classes(
+        _NUM_CLASSES,
+        classes_per_task,
+        num_tasks,
+        numpy_generator(seed, "cifar100", "classes"),
     )
-
-    # It warns of a folder that is not there; our error says more.
-    with _quiet_logs():
-        builder = tfds.builder("cifar100", data_dir=data_dir)
-        is_prepared = builder.is_prepared()
-    if not is_prepared:
-        try:
-            # A quick question first: without a network TFDS tries for long.
-            urllib.request.urlopen(
-                urllib.request.Request(_HOME_PAGE, method="HEAD"),
-                timeout=_NETWORK_TIMEOUT_SECONDS,
-            ).close()
-            builder.download_and_prepare()
-        except (
-            OSError,
-            download_manager.NonMatchingChecksumError,
-            extractor.ExtractError,
-            util.DownloadError,
-        ) as error:
-            raise _not_there(builder.data_dir, error) from error
-    file_format = builder.info.file_format.value
-    if file_format != "tfrecord":
-        raise InputError(
-            f"CIFAR-100 in {builder.data_dir} must be stored as 'tfrecord'.",
-            received=repr(file_format),
-            remedy="Run `tfds build cifar100 --file_format=tfrecord`.",
-        )
-    return builder
-
-
-@contextlib.contextmanager
-def _quiet_logs() -> Iterator[None]:
-    verbosity = absl.logging.get_verbosity()
-    absl.logging.set_verbosity(absl.logging.ERROR)
-    try:
-        yield
-    finally:
-        absl.logging.set_verbosity(verbosity)
-
-
-def _not_there(data_path: str, error: Exception) -> InputError:
-    return InputError(
-        f"CIFAR-100 must lie prepared in {data_path}, or the network must "
-        "answer to download it.",
-        received=f"no such data, and {error}",
-        remedy="On a machine with network run `tfds build cifar100`, copy "
-        "its folder cifar100 here, and name the folder that holds it with "
-        "`--data_dir` or `TFDS_DATA_DIR`.",
-    )
-
-
-def _read_encoded(builder, split: str) -> _EncodedImages:
-    # Parsing many records at once is ten times cheaper than TFDS's way of
-    # one by one, which would take most of the time until training starts.
-    features = {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([], tf.int64),
-    }
-    records = tf.data.TFRecordDataset(builder.info.splits[split].filepaths)
-    parsed = records.batch(5000).map(
-        lambda batch: tf.io.parse_example(batch, features)
-    )
-    chunks = [
-        (chunk["image"], chunk["label"])
-        for chunk in untuned(parsed).as_numpy_iterator()
-    ]
-    return _EncodedImages(*map(np.concatenate, zip(*chunks, strict=True)))
-
-
-def _usable_for_training(
-    train: _EncodedImages, test: _EncodedImages
-) -> np.ndarray:
-    """Returns bool [num_train]: no copy of a test or an earlier image.
-
-    One encoder wrote all files, so equal images have equal PNG bytes.
-    """
-    digests = content_digests(train.pngs)
-    return first_copies(digests) & ~np.isin(digests, content_digests(test.pngs))
-
-
-def _take(images: _EncodedImages, indices: np.ndarray) -> _EncodedImages:
-    return _EncodedImages(images.pngs[indices], images.labels[indices])
-
-
-def _make_task(
-    name: str,
-    classes: Sequence[int],
-    class_names: tuple[str, ...],
-    **splits: _EncodedImages,
-) -> Task:
-    position = np.full(_NUM_CLASSES, -1)
-    position[list(classes)] = np.arange(len(classes))
-    decoded = {
-        split: (_decode(images.pngs), position[images.labels])
-        for split, images in splits.items()
-    }
-    preprocess = standardisation(decoded["train"][0])
-    return in_memory_task(name, class_names, preprocess=preprocess, **decoded)
-
-
-def _decode(pngs: np.ndarray) -> np.ndarray:
-    """Returns uint8 [num_images, 32, 32, 3]."""
-    dataset = tf.data.Dataset.from_tensor_slices(pngs).map(
-        lambda png: tf.ensure_shape(tf.io.decode_png(png), [32, 32, 3]),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    return dataset.batch(len(pngs)).get_single_element().numpy()

@@ -11,33 +11,42 @@ import numpy as np
 import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_count
-from lasem_tf.seeding import numpy_generator
+from lasem_tf.data.augmentation import Augmentation
+from lasem_tf.data.in_memory import tensors_of
+from lasem_tf.seeding import derive_seed, numpy_generator
 from lasem_tf.tasks import Task
 from lasem_tf.tf_data import untuned
 
+# Preprocessed images up to this size are made for a whole epoch at once.
+_AT_ONCE_BYTES = 2**25
+
 # From the training images of a task to what `_make_epoch_function` was given
 # and made of them. One task trains at a time, so one entry is enough; it saves
-# copying the images out of the data set and tracing the pipeline in every
-# epoch, and more entries would hold more copies. It goes when the task does.
+# tracing the pipeline in every epoch. It goes when the task does.
 _epoch_functions = weakref.WeakKeyDictionary()
 
 
 def training_batches(
-    task: Task, batch_size: int, seed: int, epoch: int
+    task: Task,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    augmentation: Augmentation | None = None,
 ) -> tf.data.Dataset:
     """Returns one epoch of mini-batches in an order of its own.
 
-    The order is a function of `seed` and `epoch` and of nothing else: no
-    iterator state needs saving, and TensorFlow's global seed, which
-    `Dataset.shuffle` would mix in, does not matter. Every epoch of a task has
-    the same element specification, so a compiled function that takes the
-    batches is traced once.
+    The order is a function of `seed` and `epoch` and of nothing else, and so
+    is augmentation: no iterator state needs saving, and TensorFlow's global
+    seed, which `Dataset.shuffle` would mix in, does not matter. Every epoch
+    of a task has the same element specification, so a compiled function that
+    takes the batches is traced once.
 
     Args:
         task: The task to train on.
         batch_size: Images per mini-batch; the last incomplete one is dropped.
         seed: Seed of this task's data order.
         epoch: Number of the epoch within the task.
+        augmentation: Changes images at random. `None`: they stay as they are.
 
     Returns:
         Elements `(images, labels)`: float32 [batch_size, height, width,
@@ -50,9 +59,10 @@ def training_batches(
     order = numpy_generator(seed, "epoch", epoch).permutation(task.num_train)
     num_batches = task.num_train // batch_size
     order = order[: num_batches * batch_size]
+    changes = np.int32([derive_seed(seed, "augmentation", epoch), 0])
     with tf.device("CPU:0"):
-        epoch_of = _epoch_function(task.train, task.preprocess)
-        return epoch_of(order.reshape(num_batches, batch_size))
+        epoch_of = _epoch_function(task.train, task.preprocess, augmentation)
+        return epoch_of(order.reshape(num_batches, batch_size), changes)
 
 
 def check_batch_size(batch_size: int, task: Task) -> None:
@@ -83,9 +93,6 @@ def evaluation_batches(
 ) -> tf.data.Dataset:
     """Returns every example once, in the order in which it is stored.
 
-    Keep the result and iterate over it again: what it caches are the batched
-    uint8 images, at a quarter of the memory of preprocessed ones.
-
     Args:
         examples: A split of a task, as in `Task`.
         preprocess: The task's preprocessing.
@@ -100,40 +107,74 @@ def evaluation_batches(
     """
     check_count("batch_size", batch_size, 1)
 
-    def preprocessed(images, labels):
-        return preprocess(images), labels
+    all_images, all_labels = tensors_of(examples)
 
-    cached = examples.batch(batch_size).cache()
-    return untuned(cached.map(preprocessed).prefetch(2))
+    def fetch(start):
+        part = slice(start, start + batch_size)
+        return preprocess(all_images[part]), all_labels[part]
+
+    with tf.device("CPU:0"):
+        starts = tf.data.Dataset.range(0, all_images.shape[0], batch_size)
+        return untuned(starts.map(fetch).prefetch(2))
 
 
 def _epoch_function(
-    train: tf.data.Dataset, preprocess: keras.layers.Layer
-) -> Callable[[np.ndarray], tf.data.Dataset]:
-    """Returns the function from indices to preprocessed mini-batches."""
+    train: tf.data.Dataset,
+    preprocess: keras.layers.Layer,
+    augmentation: Augmentation | None,
+) -> Callable[[np.ndarray, np.ndarray], tf.data.Dataset]:
+    """Returns the function from indices and a seed to mini-batches."""
     made_with, epoch_of = _epoch_functions.get(train, (None, None))
-    if made_with is not preprocess:
+    wanted = preprocess, augmentation
+    if made_with != wanted:
         _epoch_functions.clear()
-        epoch_of = _make_epoch_function(train, preprocess)
-        _epoch_functions[train] = preprocess, epoch_of
+        epoch_of = _make_epoch_function(train, *wanted)
+        _epoch_functions[train] = wanted, epoch_of
     return epoch_of
 
 
 def _make_epoch_function(
-    train: tf.data.Dataset, preprocess: keras.layers.Layer
-) -> Callable[[np.ndarray], tf.data.Dataset]:
-    whole = train.batch(int(train.cardinality()))
-    all_images, all_labels = whole.get_single_element()
+    train: tf.data.Dataset,
+    preprocess: keras.layers.Layer,
+    augmentation: Augmentation | None,
+) -> Callable[[np.ndarray, np.ndarray], tf.data.Dataset]:
+    all_images, all_labels = tensors_of(train)
+    num_images = all_images.shape[0]
 
-    def fetch(indices):
-        images = tf.gather(all_images, indices)
-        return preprocess(images), tf.gather(all_labels, indices)
+    def fetch(seed, examples):
+        images = tf.gather(all_images, examples)
+        if augmentation is not None:
+            images = augmentation(images, examples, num_images, seed)
+        return preprocess(images), tf.gather(all_labels, examples)
 
+    # Of an epoch, in float32.
+    num_bytes = 4 * all_images.shape.num_elements()
     # Not a function defined here: see `compiled_epoch`.
-    return tf.function(functools.partial(_epoch, fetch), autograph=False)
+    return tf.function(
+        functools.partial(
+            _epoch_at_once if num_bytes <= _AT_ONCE_BYTES else _epoch, fetch
+        ),
+        autograph=False,
+    )
 
 
-def _epoch(fetch: Callable, order: tf.Tensor) -> tf.data.Dataset:
-    """Makes the data set; in a function it is traced once per shape."""
+def _epoch_at_once(
+    fetch: Callable, order: tf.Tensor, seed: tf.Tensor
+) -> tf.data.Dataset:
+    """Makes the data set; in a function it is traced once per shape.
+
+    To set up a function of tf.data takes longer than so few images do.
+    """
+    whole = fetch(seed, tf.reshape(order, [-1]))
+    batches = [
+        tf.reshape(part, [*order.shape, *part.shape[1:]]) for part in whole
+    ]
+    return untuned(tf.data.Dataset.from_tensor_slices(tuple(batches)))
+
+
+def _epoch(
+    fetch: Callable, order: tf.Tensor, seed: tf.Tensor
+) -> tf.data.Dataset:
+    """Does the same, fetching one mini-batch after another."""
     batches = tf.data.Dataset.from_tensor_slices(order)
-    return batches.map(fetch).prefetch(2)
+    return untuned(batches.map(functools.partial(fetch, seed)).prefetch(2))

@@ -45,6 +45,15 @@ def unit_scaling() -> keras.layers.Rescaling:
     return keras.layers.Rescaling(1 / 255, dtype="float32")
 
 
+def centred_scaling() -> keras.layers.Rescaling:
+    """Returns the layer that brings pixels from 0..255 to [-0.5, 0.5].
+
+    Returns:
+        uint8 [batch, height, width, channels] -> float32 of the same shape.
+    """
+    return keras.layers.Rescaling(1 / 255, offset=-0.5, dtype="float32")
+
+
 def preprocessing_layer(
     scaling: str, train_images: np.ndarray
 ) -> keras.layers.Layer:
@@ -52,16 +61,16 @@ def preprocessing_layer(
 
     Args:
         scaling: `"standardise"` for `standardisation`, `"unit"` for
-            `unit_scaling`.
+            `unit_scaling`, `"centred"` for `centred_scaling`.
         train_images: uint8 [num_train, height, width, channels].
 
     Raises:
-        InputError: If `scaling` is neither.
+        InputError: If `scaling` is none of these.
     """
-    check_one_of("scaling", scaling, ("standardise", "unit"))
-    if scaling == "unit":
-        return unit_scaling()
-    return standardisation(train_images)
+    check_one_of("scaling", scaling, ("standardise", "unit", "centred"))
+    if scaling == "standardise":
+        return standardisation(train_images)
+    return unit_scaling() if scaling == "unit" else centred_scaling()
 
 
 def _channel_moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

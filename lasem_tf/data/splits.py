@@ -34,7 +34,6 @@ def split_by_class(
     validation_fraction: float,
     test_fraction: float = 0.0,
     fraction: float = 1.0,
-    usable: np.ndarray | None = None,
 ) -> Split:
     """Draws the same share of every class for training and evaluation.
 
@@ -49,9 +48,6 @@ def split_by_class(
         validation_fraction: Share of the drawn images, in (0, 1).
         test_fraction: Share of the drawn images, in [0, 1); 0 draws none.
         fraction: Share of each class to draw, in (0, 1].
-        usable: bool [num_images]. Images marked `False` are never drawn; a
-            class that then has too few keeps its number of training and test
-            images and has fewer for validation. `None`: all are usable.
 
     Returns:
         The indices of the images drawn.
@@ -70,22 +66,18 @@ def split_by_class(
     (34, 6, 0)
     """
     _check_fractions(fraction, validation_fraction, test_fraction)
-    if usable is None:
-        usable = np.ones(len(labels), bool)
     parts = []
     for label in np.unique(labels):
-        of_class = labels == label
-        num_drawn = round(fraction * int(of_class.sum()))
+        of_class = np.flatnonzero(labels == label)
+        num_drawn = round(fraction * len(of_class))
         num_validation = max(1, round(validation_fraction * num_drawn))
         num_test = (
             max(1, round(test_fraction * num_drawn)) if test_fraction else 0
         )
         num_train = num_drawn - num_validation - num_test
-        candidates = np.flatnonzero(of_class & usable)
-        _check_class_size(label, len(candidates), num_train, num_test)
-        drawn = numpy_generator(seed, "split", int(label)).permutation(
-            candidates
-        )
+        _check_class_size(label, len(of_class), num_train, num_test)
+        generator = numpy_generator(seed, "split", int(label))
+        drawn = generator.permutation(of_class)
         ends = np.cumsum([num_train, num_test, num_validation])
         parts.append(np.split(drawn, ends)[:3])
     train, test, validation = map(np.concatenate, zip(*parts, strict=True))

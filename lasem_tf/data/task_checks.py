@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
+from lasem_tf.data.array_checks import check_disjoint
+from lasem_tf.data.in_memory import tensors_of
 from lasem_tf.tasks import Task, TaskStream
-from lasem_tf.tf_data import untuned
+
+_SPLITS = ("train", "validation", "test")
 
 
 def check_stream(stream: TaskStream) -> None:
     """Raises an `InputError` if a task is not what `Task` says it is.
 
     Args:
-        stream: Its labels are read, its images are not.
+        stream: All of it is read.
 
     Raises:
         InputError: If images or labels have another dtype or shape than those
             of `Task`, or images other channels than the first task's; if a
             split is empty or of unknown length; if a label is not the number
-            of a class; or if a class name does not fit on one line.
+            of a class; if a class name does not fit on one line; or if two
+            splits of a task share an image, by content.
     """
     for task in stream:
         check_names_fit_on_a_line(task)
-        for split in ("train", "validation", "test"):
+        for split in _SPLITS:
             _check_examples(task, split)
         expected, received = stream[0].image_shape[-1], task.image_shape[-1]
         if received != expected:
@@ -34,6 +37,11 @@ def check_stream(stream: TaskStream) -> None:
                 received=f"{received} channels in '{task.name}'",
                 remedy="Give all images the same channels.",
             )
+        splits = {split: getattr(task, split) for split in _SPLITS}
+        check_disjoint(
+            {name: tensors_of(s)[0].numpy() for name, s in splits.items()},
+            task.name,
+        )
 
 
 def check_names_fit_on_a_line(task: Task) -> None:
@@ -78,9 +86,7 @@ def _check_examples(task: Task, split: str) -> None:
 
 
 def _check_labels(task: Task, split: str) -> None:
-    examples: tf.data.Dataset = getattr(task, split)
-    labels = untuned(examples.map(lambda _, label: label).batch(10_000))
-    labels = np.concatenate([*labels.as_numpy_iterator()])
+    labels = tensors_of(getattr(task, split))[1].numpy()
     outside = (labels < 0) | (labels >= task.num_classes)
     if outside.any():
         raise InputError(

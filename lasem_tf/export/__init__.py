@@ -1,6 +1,6 @@
 """Finished tasks as SavedModels: raw pixels in, probabilities out."""
 
-from lasem_tf.export.image_files import ImageFile, read_image
+from lasem_tf.data.image_files import ImageFile, read_image
 from lasem_tf.export.prediction import Prediction, predict_files
 from lasem_tf.export.saved_model import (
     ExportedTask,

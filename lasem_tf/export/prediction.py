@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lasem_tf.checks import check_count
-from lasem_tf.export.image_files import read_image
+from lasem_tf.data.image_files import read_image
 from lasem_tf.export.saved_model import ExportedTask
 
 

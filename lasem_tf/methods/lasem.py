@@ -24,7 +24,6 @@ from lasem_tf.methods.selective_method import SelectiveMethod
 from lasem_tf.methods.trainer import Trainer
 from lasem_tf.networks.backbones import Backbone
 from lasem_tf.networks.selective_network import SelectiveNetwork
-from lasem_tf.tf_data import untuned
 from lasem_tf.transfer import TransferConfiguration, candidate_configurations
 
 
@@ -188,7 +187,7 @@ class Lasem(SelectiveMethod):
             )
         learning_rate = self._start_epoch(global_epoch)
         loss, posterior = self._trainer.compiled_epoch(
-            iter(untuned(batches)), num_batches
+            iter(batches), num_batches
         )
         return EpochResult(
             loss=float(loss),

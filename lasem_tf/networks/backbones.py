@@ -135,18 +135,22 @@ def office_home(image_shape: tuple[int, int, int]) -> keras.Model:
     )
 
 
-def stl10(image_shape: tuple[int, int, int]) -> keras.Model:
+def stl10(
+    image_shape: tuple[int, int, int], dense_units: Sequence[int] = (128, 16)
+) -> keras.Model:
     """Returns the paper's network for STL-10: 6 convolutions, 2 dense.
 
     Args:
         image_shape: Height, width and channels; (96, 96, 3) in the paper.
+        dense_units: Units of each dense layer; with tensor factorization the
+            paper has only the first.
     """
     return plain_cnn(
         image_shape,
         channels=(32, 32, 64, 64, 128, 128),
         kernel_sizes=(3,) * 6,
         pool_sizes=(1, 3) * 3,
-        dense_units=(128, 16),
+        dense_units=dense_units,
         name="stl10",
     )
 

@@ -79,6 +79,7 @@ def summarize(run: RunView) -> dict:
         "total_seconds": float(run.total_seconds),
         "num_parameters": int(run.method.num_parameters),
         "approximations": _approximations(run),
+        "num_left_out": run.stream.num_left_out,
     }
 
 

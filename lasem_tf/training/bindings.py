@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 
 # Where data and results lie says nothing about what is computed.
-_PLACES = ("workdir", "data_dir")
+_PLACES = ("workdir", "data_dir", "cache_dir")
 _BINDING = re.compile(r"([\w./-]+)\s*=\s*(.*)", re.DOTALL)
 
 
 def first_difference(before: str, now: str) -> tuple[str, str, str] | None:
     """Returns the first binding in which two texts differ.
 
-    Bindings of `workdir` and `data_dir` and a macro `DATA_DIR` do not count,
-    nor do comments, order and line breaks.
+    Bindings of `workdir`, `data_dir` and `cache_dir` and a macro `DATA_DIR` do
+    not count, nor do comments, order and line breaks.
 
     Args:
         before: Bindings `name = value`, each beginning a line; the lines that

@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lasem_tf.tasks import TaskStream
+
 
 def describe_run(seed: int) -> dict[str, Any]:
     """Returns what one needs to know to repeat or to doubt a run.
@@ -47,6 +49,29 @@ def describe_circumstances() -> dict[str, Any]:
         "git_revision": git_revision(pathlib.Path(__file__).parent),
         "start": now.isoformat(timespec="seconds"),
     }
+
+
+def describe_tasks(stream: TaskStream) -> list[dict[str, Any]]:
+    """Returns what each task is about, and how it was made.
+
+    Args:
+        stream: The tasks.
+
+    Returns:
+        Per task `name`, `class_names`, `num_train`, `num_validation`,
+        `num_test`, and what `Task.details` says.
+    """
+    return [
+        {
+            "name": task.name,
+            "class_names": list(task.class_names),
+            "num_train": int(task.train.cardinality()),
+            "num_validation": int(task.validation.cardinality()),
+            "num_test": int(task.test.cardinality()),
+            **task.details,
+        }
+        for task in stream
+    ]
 
 
 def git_revision(folder: pathlib.Path) -> str | None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from lasem_tf.checks import check_count
+from lasem_tf.data.augmentation import Augmentation
 from lasem_tf.data.pipeline import check_batch_size, training_batches
 from lasem_tf.data.task_checks import check_stream
 from lasem_tf.evaluation.history import AccuracyHistory
@@ -47,11 +48,13 @@ class Runner:
             at the end of a task and on interruption.
         evaluation_batch_size: Images per evaluation batch; changes memory and
             speed only.
+        augmentation: Changes training images at random; `None`: nothing does.
         actions: Objects with some of the hooks of `actions.Action`.
 
     Raises:
         InputError: If a number is too small or not whole, or `batch_size`
-            exceeds the number of training images of any task.
+            exceeds the number of training images of any task, or if images
+            are too small for `augmentation`.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Runner:
         evaluate_all_every: int = 0,
         checkpoint_every: int = 10,
         evaluation_batch_size: int = 250,
+        augmentation: Augmentation | None = None,
         actions: Sequence[object] = (),
     ):
         check_count("num_epochs", num_epochs, 1)
@@ -76,11 +80,14 @@ class Runner:
         check_stream(stream)
         for task in stream:
             check_batch_size(batch_size, task)
+            if augmentation is not None:
+                augmentation.check_fits(task.image_shape)
         self._workdir = workdir
         self._batch_size = batch_size
         self._evaluate_all_every = evaluate_all_every
         self._checkpoint_every = checkpoint_every
         self._evaluation = StreamEvaluation(stream, evaluation_batch_size)
+        self._augmentation = augmentation
         self._actions = tuple(actions)
         self._run = RunState(
             method=method,
@@ -194,6 +201,7 @@ class Runner:
             self._batch_size,
             derive_seed(self._run.seed, "data_order", task_index),
             epoch,
+            self._augmentation,
         )
 
 

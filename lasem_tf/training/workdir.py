@@ -19,6 +19,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from lasem_tf.checks import InputError, check_one_of
 from lasem_tf.evaluation.history import HistoryRow
@@ -56,7 +57,12 @@ class Workdir:
         self.path = pathlib.Path(path)
         self._is_ours = self._existed = False
 
-    def open(self, config_text: str, seed: int) -> Workdir:
+    def open(
+        self,
+        config_text: str,
+        seed: int,
+        tasks: Sequence[Mapping[str, Any]] = (),
+    ) -> Workdir:
         """Begins a workdir, or makes sure that this run may continue it.
 
         Args:
@@ -64,6 +70,7 @@ class Workdir:
                 data and results lie (`workdir`, `data_dir`, macro `DATA_DIR`)
                 may differ from the run that is continued.
             seed: The one seed of the run.
+            tasks: What `run.json` is to say of each task.
 
         Returns:
             This object.
@@ -80,7 +87,7 @@ class Workdir:
             if not os.access(self.path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             if not (self.path / _RUN).exists():
-                self._begin(config_text, seed)
+                self._begin(config_text, seed, tasks)
                 self._is_ours = True
         except OSError as error:
             raise InputError(
@@ -184,7 +191,9 @@ class Workdir:
     def _run(self) -> dict[str, object]:
         return json.loads((self.path / _RUN).read_text("utf-8"))
 
-    def _begin(self, config_text: str, seed: int) -> None:
+    def _begin(
+        self, config_text: str, seed: int, tasks: Sequence[Mapping[str, Any]]
+    ) -> None:
         ours = (_CONFIG, f".{_CONFIG}.partial", f".{_RUN}.partial")
         others = {p.name for p in self.path.iterdir()} - set(ours)
         if others:
@@ -195,7 +204,10 @@ class Workdir:
                 remedy="Choose another one with `--workdir`.",
             )
         write_atomically(self.path / _CONFIG, config_text)
-        content = describe_run(seed) | {"state": "running"}
+        content = describe_run(seed) | {
+            "state": "running",
+            "tasks": list(tasks),
+        }
         write_json(self.path / _RUN, content)
 
     def _has_measured(self) -> bool:

@@ -66,18 +66,6 @@ def test_draw_of_a_class_does_not_depend_on_the_other_classes():
     np.testing.assert_array_equal(without[part.train], expected)
 
 
-def test_unusable_images_are_missing_from_validation_only():
-    labels = np.repeat([0, 1], 60)
-    usable = np.ones(120, bool)
-    usable[:4] = False
-    split = split_by_class(
-        labels, seed=0, validation_fraction=SIXTH, usable=usable
-    )
-    assert np.bincount(labels[split.train]).tolist() == [50, 50]
-    assert np.bincount(labels[split.validation]).tolist() == [6, 10]
-    assert usable[np.concatenate([split.train, split.validation])].all()
-
-
 def test_small_classes_get_one_image_of_each_kind():
     split = split_by_class(
         np.repeat([0, 1], 3),

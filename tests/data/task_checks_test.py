@@ -65,6 +65,18 @@ def test_refuses_other_channels_in_a_later_task():
         check_stream(changed(train=other, validation=other, test=other))
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_refuses_an_image_in_two_splits(split):
+    """Of another class even, and written as another data set."""
+    image, label = next(iter(STREAM[1].train.skip(7)))
+    copy = examples(image[None], (label[None] + 1) % STREAM[1].num_classes)
+    own = getattr(STREAM[1], split)
+    with pytest.raises(
+        InputError, match=f"no image in two.*1 images both in train and {split}"
+    ):
+        check_stream(changed(**{split: own.concatenate(copy)}))
+
+
 def test_refuses_a_class_name_of_two_lines():
     names = (*STREAM[1].class_names[:-1], "a\nb")
     with pytest.raises(

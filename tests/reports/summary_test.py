@@ -32,6 +32,7 @@ CONTRACT = {
     "total_seconds": float,
     "num_parameters": int,
     "approximations": list,
+    "num_left_out": int,
 }
 
 

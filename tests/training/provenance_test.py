@@ -1,3 +1,4 @@
+import dataclasses
 import datetime
 import json
 import re
@@ -8,7 +9,28 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lasem_tf.training.provenance import describe_run, git_revision
+from lasem_tf.tasks import TaskStream
+from lasem_tf.training.provenance import (
+    describe_run,
+    describe_tasks,
+    git_revision,
+)
+from tests.methods import tiny
+
+
+def test_says_what_each_task_is_about_and_how_it_was_made():
+    task = dataclasses.replace(
+        tiny.task(num_images=12), name="birds", details={"noise_mean": -0.1}
+    )
+    (told,) = json.loads(json.dumps(describe_tasks(TaskStream("t", (task,)))))
+    assert told == {
+        "name": "birds",
+        "class_names": list(task.class_names),
+        "num_train": 12,
+        "num_validation": len(task.validation),
+        "num_test": len(task.test),
+        "noise_mean": -0.1,
+    }
 
 
 def test_describes_where_a_run_came_from(monkeypatch):

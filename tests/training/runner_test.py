@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lasem_tf.checks import InputError
+from lasem_tf.data import Augmentation
 from lasem_tf.evaluation.evaluator import evaluate
 from lasem_tf.seeding import derive_seed
 from lasem_tf.training import runner as runner_module
@@ -152,16 +153,23 @@ def test_the_data_order_is_a_function_of_seed_task_and_epoch(
 ):
     asked, original = [], runner_module.training_batches
 
-    def note(task, batch_size, seed, epoch):
-        asked.append((task.name, batch_size, seed, epoch))
-        return original(task, batch_size, seed, epoch)
+    def note(task, batch_size, seed, epoch, augmentation):
+        asked.append((task.name, batch_size, seed, epoch, augmentation))
+        return original(task, batch_size, seed, epoch, augmentation)
 
-    runner = fake_run.make_runner(tmp_path)
+    augmentation = Augmentation()
+    runner = fake_run.make_runner(tmp_path, augmentation=augmentation)
     monkeypatch.setattr(runner_module, "training_batches", note)
     runner.run()
 
     assert asked == [
-        (f"fake_{task}", 4, derive_seed(3, "data_order", task), epoch)
+        (
+            f"fake_{task}",
+            4,
+            derive_seed(3, "data_order", task),
+            epoch,
+            augmentation,
+        )
         for task in range(3)
         for epoch in range(4)
     ]

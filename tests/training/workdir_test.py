@@ -11,7 +11,8 @@ _CONFIG = "lasem.likelihood = 'joint'\nrun.num_epochs = 4\n"
 
 @pytest.fixture
 def workdir(tmp_path):
-    workdir = Workdir(tmp_path / "run").open(_CONFIG, seed=3)
+    tasks = [{"name": "birds", "class_names": ["crow", "owl"]}]
+    workdir = Workdir(tmp_path / "run").open(_CONFIG, 3, tasks)
     workdir.rewind({})
     return workdir
 
@@ -27,8 +28,10 @@ def test_a_new_folder_says_where_the_run_came_from(workdir):
         "git_revision",
         "start",
         "state",
+        "tasks",
     }
     assert run["seed"] == 3
+    assert run["tasks"][0]["class_names"] == ["crow", "owl"]
     assert run["state"] == "running"
     assert (workdir.path / "operative_config.gin").read_text() == _CONFIG
 
