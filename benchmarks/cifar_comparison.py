@@ -31,10 +31,20 @@ LINES = {
         *_SINGLE_TASK,
     ],
     "HPS, All": ["--gin_file=gin/hps_cifar.gin", *_STATIC],
+    "HPS, All in mixed bfloat16": [
+        "--gin_file=gin/hps_cifar.gin",
+        *_STATIC,
+        "--gin_file=gin/precision/mixed_bfloat16.gin",
+    ],
     "HPS, LASEM": ["--gin_file=gin/hps_cifar.gin"],
     "HPS, LASEM with rare E-steps": [
         "--gin_file=gin/hps_cifar.gin",
         "--gin_file=gin/methods/lasem_rare_e_steps.gin",
+    ],
+    "HPS, LASEM with rare E-steps in bfloat16": [
+        "--gin_file=gin/hps_cifar.gin",
+        "--gin_file=gin/methods/lasem_rare_e_steps.gin",
+        '--gin_param=Lasem.e_step_dtype="bfloat16"',
     ],
     "TF, All": ["--gin_file=gin/tf_cifar.gin", *_STATIC],
     "TF, LASEM": ["--gin_file=gin/tf_cifar.gin"],

@@ -22,7 +22,6 @@ from lasem_tf import backbones, data, layers, methods
 from lasem_tf.data.pipeline import training_batches
 from lasem_tf.reports.table import aligned_rows
 from lasem_tf.tasks import Task, TaskStream
-from lasem_tf.tf_data import untuned
 
 BATCH_SIZE = 10
 EPOCHS = 5  # A sample.
@@ -43,17 +42,33 @@ STREAMS: dict[str, tuple[Callable[..., TaskStream], Callable]] = {
         functools.partial(data.cifar100, num_tasks=1),
         backbones.cifar,
     ),
+    "stl10": (
+        functools.partial(data.stl10, num_tasks=1, train_fraction=1.0),
+        backbones.stl10,
+    ),
     "arrays of 96x96": (functools.partial(_arrays, 96), backbones.stl10),
 }
 
 
 def main() -> None:
     arguments = _parser().parse_args()
-    found = [_measure(name, arguments.rounds) for name in arguments.streams]
-    header = ["stream", "image", "delivers /s", "consumes /s", "ratio"]
+    found = [
+        _measure(name, arguments.rounds, augmentation)
+        for name in arguments.streams
+        for augmentation in (None, data.Augmentation(max_shift=2))
+    ]
+    header = [
+        "stream",
+        "augmented",
+        "image",
+        "delivers /s",
+        "consumes /s",
+        "ratio",
+    ]
     rows = [
         [
             result["stream"],
+            "yes" if result["augmented"] else "no",
             "x".join(map(str, result["image_shape"])),
             f"{result['delivered_per_second']:,.0f}",
             f"{result['consumed_per_second']:,.0f}",
@@ -61,12 +76,14 @@ def main() -> None:
         ]
         for result in found
     ]
-    text = "\n".join(aligned_rows(header, rows, num_text_columns=2))
+    text = "\n".join(aligned_rows(header, rows, num_text_columns=3))
     print(text)
     measuring.write_report(arguments, {"streams": found, "table": text})
 
 
-def _measure(name: str, num_rounds: int) -> dict[str, Any]:
+def _measure(
+    name: str, num_rounds: int, augmentation: data.Augmentation | None
+) -> dict[str, Any]:
     """Returns the two rates of one stream and their ratio."""
     make_stream, backbone = STREAMS[name]
     task = make_stream()[0]
@@ -75,7 +92,7 @@ def _measure(name: str, num_rounds: int) -> dict[str, Any]:
     ready = training_batches(task, BATCH_SIZE, 0, 0).cache()
     samples = measuring.interleaved(
         {
-            "delivers": functools.partial(_draw, task),
+            "delivers": functools.partial(_draw, task, augmentation),
             "consumes": lambda: [
                 method.train_epoch(ready, epoch) for epoch in range(EPOCHS)
             ],
@@ -88,6 +105,7 @@ def _measure(name: str, num_rounds: int) -> dict[str, Any]:
     )
     return {
         "stream": name,
+        "augmented": augmentation is not None,
         "image_shape": task.image_shape,
         "delivered_per_second": delivered,
         "consumed_per_second": consumed,
@@ -98,9 +116,9 @@ def _measure(name: str, num_rounds: int) -> dict[str, Any]:
     }
 
 
-def _draw(task: Task) -> None:
+def _draw(task: Task, augmentation: data.Augmentation | None) -> None:
     for epoch in range(EPOCHS):
-        for _ in untuned(training_batches(task, BATCH_SIZE, 0, epoch)):
+        for _ in training_batches(task, BATCH_SIZE, 0, epoch, augmentation):
             pass
 
 

@@ -4,6 +4,9 @@ import pathlib
 import re
 
 import numpy as np
+from PIL import Image
+
+from lasem_tf import data
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -13,9 +16,23 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
 
 
+def make_photos(folder, generator):
+    for number in range(24):
+        path = folder / "photos" / "abcd"[number % 4] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 256, (20, 30, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+
+
 def test_python_runs_as_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     generator = np.random.default_rng(0)
+    make_photos(tmp_path, generator)
+    asked = []
+    monkeypatch.setattr(
+        data, "tfds_classes", lambda *args, **kwargs: asked.append(args)
+    )
     labels = np.arange(60) % 2
     # Few epochs are enough to see that all fits together.
     code = re.sub(
@@ -30,6 +47,7 @@ def test_python_runs_as_shown(tmp_path, monkeypatch):
 
     exec(code, namespace)
 
+    assert asked == [("cifar10",)]  # It would be downloaded.
     assert namespace["model"].input_shape == (None, 8, 8, 3)
     assert namespace["model"].output_shape == (None, 2)
     for run in ("mine", "my_network"):

@@ -1,5 +1,7 @@
 import pytest
 
+from lasem_tf import data
+
 
 def test_rates_are_images_per_second(script, monkeypatch):
     input_pipeline = script("input_pipeline")
@@ -11,7 +13,7 @@ def test_rates_are_images_per_second(script, monkeypatch):
         return samples
 
     monkeypatch.setattr(input_pipeline.measuring, "interleaved", interleaved)
-    found = input_pipeline._measure("digits", num_rounds=3)
+    found = input_pipeline._measure("digits", 3, data.Augmentation())
     assert found["image_shape"] == (8, 8, 1)
     # Five epochs of whole mini-batches, in the median of the samples.
     assert found["delivered_per_second"] % 50 == 0
