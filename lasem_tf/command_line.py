@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags
@@ -42,7 +43,13 @@ def main(
         SystemExit: Always, with one of the exit codes above.
     """
     app.define_help_flags()
+    warnings.formatwarning = _one_line
     sys.exit(_exit_code(function, list(sys.argv if argv is None else argv)))
+
+
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    """Formats a warning without the place in the code it came from."""
+    return f"Warning: {' '.join(str(message).split())}\n"
 
 
 def no_arguments(argv: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 import gin
 
 from lasem_tf.checks import InputError
+from lasem_tf.choices import made
 from lasem_tf.evaluation.history import AccuracyHistory
 from lasem_tf.experiment import TOLD_BY_PYTHON, run_experiment
 from lasem_tf.gin_errors import as_input_error
@@ -72,9 +73,7 @@ def train(
             values that cannot be used.
         Interrupted: If Ctrl-C or SIGTERM asked to stop.
     """
-    overrides = list(gin_params)
-    if seed is not None:
-        overrides.append(f"run_experiment.seed = {seed}")
+    overrides = [*gin_params, *_seed_binding(seed)]
     if deterministic:
         overrides.append("run_experiment.deterministic = True")
     parse(gin_files, overrides, data_dir=data_dir)
@@ -126,6 +125,28 @@ def parse(
         raise known from error
 
 
+def stream_of_recipes(
+    gin_files: Sequence[str | pathlib.Path],
+    gin_params: Sequence[str] = (),
+    *,
+    seed: int | None = None,
+    data_dir: str | None = None,
+) -> TaskStream:
+    """Makes the stream of tasks that recipes describe.
+
+    Args:
+        gin_files: As in `train`.
+        gin_params: As in `train`.
+        seed: As in `train`.
+        data_dir: As in `train`.
+
+    Raises:
+        InputError: As `train`.
+    """
+    parse(gin_files, [*gin_params, *_seed_binding(seed)], data_dir=data_dir)
+    return _bound_stream()
+
+
 def load_stream(
     workdir: str | os.PathLike[str], data_dir: str | None = None
 ) -> TaskStream:
@@ -148,9 +169,18 @@ def load_stream(
             remedy="Pass the workdir of another run.",
         )
     parse([path], data_dir=data_dir)
+    return _bound_stream()
+
+
+def _bound_stream() -> TaskStream:
     bound = gin.get_bindings(_run_experiment)
-    stream = bound["stream"](seed=bound.get("seed", 0))
+    seed = bound.get("seed", 0)
+    stream = made("stream", bound["stream"], TaskStream, seed=seed)
     return stream.first(bound.get("num_tasks"))
+
+
+def _seed_binding(seed: int | None) -> list[str]:
+    return [] if seed is None else [f"run_experiment.seed = {seed}"]
 
 
 def operative_config() -> str:

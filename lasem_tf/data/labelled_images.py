@@ -126,7 +126,7 @@ class ImagePool:
         }
         copies = ~self.usable & np.isin(self.train.labels, classes)
         num_copies = int(copies.sum())
-        counted = {"num_copies_left_out": num_copies} if num_copies else {}
+        counted = {"copies_left_out": num_copies} if num_copies else {}
         return in_memory_task(
             name,
             tuple(self.class_names[label] for label in classes),

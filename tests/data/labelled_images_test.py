@@ -55,7 +55,7 @@ def test_copies_are_left_out_and_counted():
     train.images[cats[0]] = test.images[0]
     train.images[cats[3]] = train.images[cats[5]]
     pool = ImagePool(NAMES, train, test)
-    assert task_of(pool).details == {"num_copies_left_out": 2}
+    assert task_of(pool).details == {"copies_left_out": 2}
     assert task_of(pool, classes=(0, 1)).details == {}
     assert not digests(task_of(pool).train) & digests(task_of(pool).test)
 

@@ -81,7 +81,7 @@ def test_copies_are_left_out_and_counted(tmp_path, monkeypatch):
     assert_no_image_in_two_splits(stream)
     for task in stream:
         expected = 3 if "thing_1" in task.class_names else None
-        assert task.details.get("num_copies_left_out") == expected
+        assert task.details.get("copies_left_out") == expected
 
 
 def test_images_are_resized_where_asked(tmp_path, monkeypatch):
