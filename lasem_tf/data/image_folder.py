@@ -21,6 +21,9 @@ from lasem_tf.data.problems import Problems
 from lasem_tf.data.resizing import checked_size
 from lasem_tf.tasks import TaskStream
 
+# What is drawn must not depend on where the folder lies.
+_NAME = "image_folder"
+
 
 def image_folder(
     path: str | os.PathLike[str],
@@ -92,15 +95,20 @@ def image_folder(
         cache_dir,
     )
     usable = usable_images(found, images, readable, fractions, problems)
-    tasks = _deal(found, usable, classes_per_task, seed, name)
+    tasks = _deal(found, usable, classes_per_task, seed)
     stream = from_arrays(
-        (_array_task(task, found, images) for task in tasks),
-        name=name,
+        (
+            _array_task(task, f"{name}_{index:02d}", found, images)
+            for index, task in enumerate(tasks)
+        ),
+        name=_NAME,
         seed=seed,
         scaling=scaling,
         **fractions,
     )
-    return dataclasses.replace(stream, num_left_out=problems.num_left_out)
+    return dataclasses.replace(
+        stream, name=name, num_left_out=problems.num_left_out
+    )
 
 
 class _TaskImages(NamedTuple):
@@ -116,7 +124,6 @@ def _deal(
     usable: Sequence[int],
     classes_per_task: int | None,
     seed: int,
-    name: str,
 ) -> list[_TaskImages]:
     """Returns what each task is made of."""
     by_task = collections.defaultdict(list)
@@ -129,7 +136,7 @@ def _deal(
             for task, numbers in sorted(by_task.items())
         ]
     names = _classes_of(usable, found)
-    hands = deal_every_class(len(names), classes_per_task, seed, name)
+    hands = deal_every_class(len(names), classes_per_task, seed, _NAME)
     tasks = []
     for hand in hands:
         classes = tuple(names[label] for label in hand)
@@ -162,7 +169,10 @@ def _check_not_dealt(classes_per_task: int | None) -> None:
 
 
 def _array_task(
-    task: _TaskImages, found: Sequence[FoundImage], images: np.ndarray
+    task: _TaskImages,
+    name: str,
+    found: Sequence[FoundImage],
+    images: np.ndarray,
 ) -> ArrayTask:
     """Returns the arrays of a task; only now its images are in memory."""
     of_split = collections.defaultdict(list)
@@ -176,4 +186,4 @@ def _array_task(
         )
         for split, numbers in of_split.items()
     }
-    return ArrayTask(class_names=task.classes, name=task.name, **arrays)
+    return ArrayTask(class_names=task.classes, name=task.name or name, **arrays)
