@@ -3,20 +3,22 @@
     python benchmarks/input_pipeline.py
     python benchmarks/input_pipeline.py --streams digits --json input.json
 
-"delivers" draws the training mini-batches of whole epochs and does nothing
-with them; "consumes" trains one plain network on one task, all shared, with
-mini-batches that lie ready. The two take turns, some epochs at a time.
+"delivers" draws the training mini-batches of whole epochs, in a compiled loop
+as training does, and does nothing with them; "consumes" trains one plain
+network on one task, all shared, with mini-batches that lie ready. The two take
+turns, some epochs at a time.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import measuring
 import numpy as np
+import tensorflow as tf
 
 from lasem_tf import backbones, data, layers, methods
 from lasem_tf.data.pipeline import training_batches
@@ -118,8 +120,18 @@ def _measure(
 
 def _draw(task: Task, augmentation: data.Augmentation | None) -> None:
     for epoch in range(EPOCHS):
-        for _ in training_batches(task, BATCH_SIZE, 0, epoch, augmentation):
-            pass
+        batches = training_batches(task, BATCH_SIZE, 0, epoch, augmentation)
+        _drain(iter(batches), batches.cardinality())
+
+
+@tf.function(reduce_retracing=True)
+def _drain(batches: Iterator, num_batches: tf.Tensor) -> tf.Tensor:
+    """Draws all, in a compiled loop as training does."""
+    total = tf.zeros([])
+    for _ in tf.range(num_batches):
+        images, _labels = next(batches)
+        total += images[0, 0, 0, 0]
+    return total
 
 
 def _parser() -> argparse.ArgumentParser:

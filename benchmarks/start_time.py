@@ -3,11 +3,11 @@
     python benchmarks/start_time.py
     python benchmarks/start_time.py --recipes quickstart --rounds 1
 
-Every run is a new process that learns two tasks of one epoch each. "first"
-ends when the first epoch has been trained, which is a little later than the
-first step: reading the data, compiling and writing of files are all in it.
-"second" is from there to the same moment of the second task: evaluation and
-checkpoint of the first one, and whatever a further task needs.
+Every run is a new process that learns two tasks of one epoch each. "ready" is
+from the launch to when the data are read and training begins; "first" from
+there to the end of the first epoch, compiling included; "second" from there to
+the end of the second task's: evaluation and checkpoint of the first task,
+whatever a further task needs, and its epoch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     for _ in range(arguments.rounds):
         for recipe in arguments.recipes:
             samples[recipe].append(_start(recipe))
-    header = ["recipe", "first s", "second s"]
+    header = ["recipe", "ready s", "first s", "second s"]
     rows = [
         [recipe, *(f"{s:.1f}" for s in np.median(found, axis=0))]
         for recipe, found in samples.items()
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _start(recipe: str) -> list[float]:
-    """Runs a recipe; returns the seconds to each task's first epoch."""
+    """Runs a recipe; returns the seconds between its signs of life."""
     with tempfile.TemporaryDirectory() as folder:
         workdir = pathlib.Path(folder) / "run"
         began = time.perf_counter()
@@ -63,19 +63,20 @@ def _start(recipe: str) -> list[float]:
         )
         moments: list[float] = []
         while process.poll() is None:
-            if _num_tasks_begun(workdir) > len(moments):
+            if _num_signs(workdir) > len(moments):
                 moments.append(time.perf_counter() - began)
             time.sleep(SECONDS_BETWEEN_LOOKS)
-    if process.returncode or len(moments) < 2:
+    if process.returncode or len(moments) < 3:
         raise SystemExit(f"bin/train ended with {process.returncode}")
     return np.diff(moments, prepend=0).tolist()
 
 
-def _num_tasks_begun(workdir: pathlib.Path) -> int:
-    """Counts the tasks of which the file of configurations tells."""
+def _num_signs(workdir: pathlib.Path) -> int:
+    """Counts the workdir's record, and the tasks that had an epoch."""
     path = workdir / "configurations.csv"
     rows = path.read_text().splitlines()[1:] if path.is_file() else []
-    return len({row.partition(",")[0] for row in rows})
+    tasks = {row.partition(",")[0] for row in rows}
+    return (workdir / "run.json").is_file() + len(tasks)
 
 
 def _parser() -> Any:

@@ -74,16 +74,15 @@ def tfds_classes(
     classes = deal_every_class(len(class_names), classes_per_task, seed, name)
     splits = builder.info.splits
     tested = next((s for s in _TEST_SPLITS if s in splits), None)
-    read = functools.partial(
-        read_encoded, builder, image_key=image_key, label_key=label_key
-    )
+    keys = image_key, label_key
     pool = ImagePool(
-        class_names, read("train"), read(tested) if tested else None
+        class_names,
+        train=read_encoded(builder, "train", *keys),
+        test=read_encoded(builder, tested, *keys) if tested else None,
     )
-    short_name = builder.name
     tasks = [
         pool.task(
-            f"{short_name}_{index:02d}",
+            f"{builder.name}_{index:02d}",
             of_task,
             derive_seed(seed, name, index),
             decode=functools.partial(
@@ -96,7 +95,7 @@ def tfds_classes(
         )
         for index, of_task in enumerate(classes)
     ]
-    return TaskStream(name=short_name, tasks=tuple(tasks), seed=seed)
+    return TaskStream(name=builder.name, tasks=tuple(tasks), seed=seed)
 
 
 def _keys(builder: Any) -> tuple[str, str]:
