@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_whole_number
 from lasem_tf.choices import check_optimizer, made, set_dtype_policy
-from lasem_tf.data.augmentation import Augmentation
+from lasem_tf.data.augmentation import Augmentation, check_augmentation
 from lasem_tf.evaluation.history import AccuracyHistory
 from lasem_tf.export.saved_model import ExportTasks
 from lasem_tf.layers import SharingRule
@@ -190,6 +190,7 @@ def run(
             continues.
     """
     check_whole_number("seed", seed)
+    check_augmentation(augmentation)
     if deterministic:
         _make_deterministic(seed)
     settings = {
@@ -214,7 +215,9 @@ def run(
         method, stream, folder, **settings, actions=(*reports, *actions)
     )
     try:
-        folder.open(config_text, seed, describe_tasks(stream))
+        folder.open(
+            config_text, seed, describe_tasks(stream), content_digest(stream)
+        )
         return runner.run()
     except InputError:
         # Of any other error the workdir keeps what may explain it.

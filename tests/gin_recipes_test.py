@@ -68,6 +68,7 @@ def test_there_are_recipes():
         "datasets/digits.gin",
         "datasets/image_folder.gin",
         "datasets/office_home.gin",
+        "datasets/office_home_incremental.gin",
         "datasets/stl10.gin",
         "datasets/tfds_classes.gin",
         "datasets/synthetic.gin",

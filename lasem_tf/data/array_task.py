@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lasem_tf.checks import InputError
 
-_CANNOT_READ = (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile)
 _OTHER_SPLITS = ("validation", "test")
 _NEEDED = ("images", "labels")
 _ALLOWED = (
@@ -59,9 +57,8 @@ def read_array_task(path: str | os.PathLike[str]) -> ArrayTask:
     """
     path = pathlib.Path(path)
     try:
-        with path.open("rb") as opened, np.load(opened) as file:
-            arrays = dict(file)
-    except _CANNOT_READ as error:
+        arrays = _read_arrays(path)
+    except Exception as error:  # On broken files zipfile raises nearly all.
         raise InputError(
             "The arrays of a task must lie in a file that `numpy.savez` wrote.",
             received=f"'{path}' ({getattr(error, 'strerror', None) or error})",
@@ -74,13 +71,35 @@ def read_array_task(path: str | os.PathLike[str]) -> ArrayTask:
         for split in _OTHER_SPLITS
         if f"{split}_images" in arrays
     }
-    class_names = arrays.get("class_names")
     return ArrayTask(
         train=(arrays["images"], arrays["labels"]),
-        class_names=None if class_names is None else class_names.tolist(),
+        class_names=_class_names(path, arrays),
         name=path.stem,
         **others,
     )
+
+
+def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as opened:
+        file = np.load(opened)
+        if isinstance(file, np.ndarray):
+            raise ValueError("one array without a name")
+        return dict(file)
+
+
+def _class_names(
+    path: pathlib.Path, arrays: Mapping[str, np.ndarray]
+) -> list[str] | None:
+    names = arrays.get("class_names")
+    if names is None:
+        return None
+    if names.ndim != 1 or names.dtype.kind not in "Uiu":
+        raise InputError(
+            "`class_names` must be one array of texts or of whole numbers.",
+            received=f"shape {names.shape} of {names.dtype} in '{path}'",
+            remedy="Pass for example `class_names=['cat', 'dog']`.",
+        )
+    return [str(name) for name in names]
 
 
 def _check_names(path: pathlib.Path, names: Sequence[str]) -> None:

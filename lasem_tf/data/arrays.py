@@ -18,6 +18,7 @@ from lasem_tf.data.array_checks import (
 from lasem_tf.data.array_task import ArrayTask, read_array_task
 from lasem_tf.data.in_memory import Examples, in_memory_task
 from lasem_tf.data.preprocessing import preprocessing_layer
+from lasem_tf.data.resizing import checked_size, resized_array
 from lasem_tf.data.splits import content_digests, first_copies, split_by_class
 from lasem_tf.seeding import derive_seed
 from lasem_tf.tasks import Task, TaskStream
@@ -31,14 +32,15 @@ def from_arrays(
     validation_fraction: float = 1 / 6,
     test_fraction: float = 1 / 6,
     scaling: str = "standardise",
+    image_size: int | Sequence[int] | None = None,
 ) -> TaskStream:
     """Returns a stream of tasks made of arrays in memory.
 
     Tasks may differ in their classes, in how many classes and images they
-    have, and in which splits they bring; all images have one shape. Images in
-    floating point become uint8 by rounding `255 * image`. Where a split is
-    drawn here, it is balanced by class, and copies of one image stay together
-    in one split.
+    have, and in which splits they bring; all images have one shape, or are
+    resized to it. Images in floating point become uint8 by rounding
+    `255 * image`. Where a split is drawn here, it is balanced by class, and
+    copies of one image stay together in one split.
 
     Args:
         tasks: Per task an `ArrayTask`, a pair `(images, labels)`, or the path
@@ -49,7 +51,10 @@ def from_arrays(
             for validation if `ArrayTask.validation` is not given.
         test_fraction: The same for `ArrayTask.test`.
         scaling: `"standardise"`: each channel to mean 0 and deviation 1 over
-            the training images of its task; `"unit"`: pixels to [0, 1].
+            the training images of its task; `"unit"`: pixels to [0, 1];
+            `"centred"`: to [-0.5, 0.5].
+        image_size: Height and width to bring all images to, or one number for
+            both. `None`: they stay as they are.
 
     Raises:
         InputError: If there is no task; if a file cannot be read; if images
@@ -65,6 +70,15 @@ def from_arrays(
     >>> stream[0].num_train, stream[0].image_shape, stream[0].class_names
     (42, (8, 8, 3), ('0', '1', '2'))
     """
+    if isinstance(tasks, (str, os.PathLike, ArrayTask)):
+        raise InputError(
+            "`tasks` must be a list of tasks.",
+            received=f"one task, {tasks!r}"
+            if isinstance(tasks, str)
+            else f"one {type(tasks).__name__}",
+            remedy="Write brackets around it: `[...]`, in a recipe `(...,)`.",
+        )
+    size = checked_size(image_size, (), "images")
     made = []
     for index, arrays in enumerate(tasks):
         if isinstance(arrays, (str, os.PathLike)):
@@ -72,7 +86,7 @@ def from_arrays(
         elif not isinstance(arrays, ArrayTask):
             arrays = ArrayTask(train=arrays)
         splits, class_names = _checked_splits(
-            arrays, arrays.name or f"task {index}"
+            arrays, arrays.name or f"task {index}", size
         )
         splits = _with_missing_splits(
             splits,
@@ -93,13 +107,17 @@ def from_arrays(
 
 
 def _checked_splits(
-    arrays: ArrayTask, where: str
+    arrays: ArrayTask, where: str, size: tuple[int, int] | None
 ) -> tuple[dict[str, Examples], tuple[str, ...]]:
     """Returns the splits that were given, by name, and the class names."""
     splits = {
         split: checked_examples(examples, f"'{where}' ({split})")
         for split in ("train", "validation", "test")
         if (examples := getattr(arrays, split)) is not None or split == "train"
+    }
+    splits = {
+        split: (resized_array(images, size), labels)
+        for split, (images, labels) in splits.items()
     }
     train_labels = splits["train"][1]
     class_names = arrays.class_names
@@ -181,6 +199,6 @@ def _check_stream(tasks: Sequence[Task]) -> None:
                 "All tasks must have images of one shape, here "
                 f"{tasks[0].image_shape} as in '{tasks[0].name}'.",
                 received=f"shape {task.image_shape} in '{task.name}'",
-                remedy="Resize the images, and give all of them the same "
+                remedy="Pass `image_size`, and give all images the same "
                 "number of channels.",
             )

@@ -17,7 +17,7 @@ class Augmentation:
     that is continued sees the same images. Not in the paper.
 
     Args:
-        flip: Mirror every second image, left to right.
+        flip: Mirror images left to right, with probability 1/2.
         max_shift: Move images by up to so many pixels up or down and left or
             right, as if cropped from the image with a mirrored margin.
 
@@ -29,6 +29,11 @@ class Augmentation:
         check_count("max_shift", max_shift, 0)
         self.flip = bool(flip)
         self.max_shift = max_shift
+
+    @property
+    def num_versions(self) -> int:
+        """How many versions of an image are in memory at one time."""
+        return max(2 * self.max_shift + 1, 2)
 
     def check_fits(self, image_shape: Sequence[int]) -> None:
         """Raises an `InputError` if images are too small to be shifted so.
@@ -88,7 +93,22 @@ class Augmentation:
         return _choose(tf.cast(draw * num_places, tf.int32), cuts)
 
     def __repr__(self) -> str:
-        return f"Augmentation(flip={self.flip}, max_shift={self.max_shift})"
+        values = ", ".join(f"{k}={v!r}" for k, v in vars(self).items())
+        return f"{type(self).__name__}({values})"
+
+
+def check_augmentation(augmentation: object) -> None:
+    """Raises an `InputError` if it is neither `None` nor an `Augmentation`.
+
+    Args:
+        augmentation: What the user passed.
+    """
+    if augmentation is not None and not isinstance(augmentation, Augmentation):
+        raise InputError(
+            "`augmentation` must be an Augmentation.",
+            received=repr(augmentation),
+            remedy="Pass for example `Augmentation(flip=True)`.",
+        )
 
 
 def _choose(which: tf.Tensor, versions: Sequence[tf.Tensor]) -> tf.Tensor:

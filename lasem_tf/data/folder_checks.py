@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from lasem_tf.checks import InputError
 from lasem_tf.data.folder_layout import FoundImage
 from lasem_tf.data.problems import Problems
-from lasem_tf.data.splits import content_digests, first_copies, split_by_class
+from lasem_tf.data.splits import content_digests, split_by_class
 
 
 def usable_images(
@@ -26,19 +26,21 @@ def usable_images(
         found: The images' files.
         images: uint8 [num_images, height, width, channels].
         readable: bool [num_images].
-        fractions: `validation_fraction` and `test_fraction`: how classes will
-            be split, where folders do not say it.
+        fractions: `validation_fraction` and `test_fraction`, above 0: how
+            classes will be split, where folders do not say it.
         problems: Meets images that are in two classes of a task, or in two
-            splits, and classes that have too few to be split.
+            splits, classes that have too few to be split, and tasks of fewer
+            than two classes.
 
     Raises:
-        InputError: By `problems`.
+        InputError: If no task has two classes, or by `problems`.
     """
     digests = content_digests(images)
     numbers = [int(number) for number in np.flatnonzero(readable)]
     numbers = _of_one_class(numbers, found, digests, problems)
     numbers = _of_one_split(numbers, found, digests, problems)
-    return _of_large_classes(numbers, found, digests, fractions, problems)
+    numbers = _of_large_classes(numbers, found, digests, fractions, problems)
+    return _of_large_tasks(numbers, found, problems)
 
 
 def _of_one_class(
@@ -53,18 +55,21 @@ def _of_one_class(
         copies[found[number].task, digests[number].tobytes()].append(number)
     kept = []
     for same in copies.values():
-        if len({found[number].class_name for number in same}) == 1:
+        path_in = {
+            found[number].class_name: found[number].path for number in same
+        }
+        if len(path_in) == 1:
             kept += same
             continue
-        paths = [str(found[number].path) for number in same]
+        one, other, *_ = path_in.values()
         problems.meet(
             InputError(
                 "An image must be in one class only.",
-                received=" and ".join(f"'{path}'" for path in paths[:2]),
+                received=f"'{one}' and '{other}'",
                 remedy="Remove the copy whose class is wrong.",
             ),
-            f"all {len(paths)} copies",
-            len(paths),
+            f"all {len(same)} copies",
+            len(same),
         )
     return sorted(kept)
 
@@ -75,28 +80,24 @@ def _of_one_split(
     digests: np.ndarray,
     problems: Problems,
 ) -> list[int]:
-    """Leaves out copies of what later splits hold: test comes before all."""
-    order = ("test", "validation", "train")
-    holder: dict[bytes, int] = {}
-    kept = [number for number in numbers if not found[number].split]
-    for split in order:
-        of_split = [n for n in numbers if found[n].split == split]
-        seen_before = dict(holder)
-        for number in of_split:
-            digest = digests[number].tobytes()
-            if digest not in seen_before:
-                holder.setdefault(digest, number)
-                kept.append(number)
-                continue
-            other = found[seen_before[digest]].path
-            problems.meet(
-                InputError(
-                    "An image must be in one split only.",
-                    received=f"'{found[number].path}' and '{other}'",
-                    remedy=f"Remove it from {split}.",
-                ),
-                f"'{found[number].path}'",
-            )
+    """Leaves out what is in another split too: who tests has it first."""
+    order = ("test", "validation", "train", "")
+    holder: dict[bytes, FoundImage] = {}
+    kept = []
+    for number in sorted(numbers, key=lambda n: order.index(found[n].split)):
+        image = found[number]
+        other = holder.setdefault(digests[number].tobytes(), image)
+        if other.split == image.split:
+            kept.append(number)
+            continue
+        problems.meet(
+            InputError(
+                "An image must be in one split only.",
+                received=f"'{image.path}' and '{other.path}'",
+                remedy=f"Remove it from {image.split}.",
+            ),
+            f"'{image.path}'",
+        )
     return sorted(kept)
 
 
@@ -108,47 +109,76 @@ def _of_large_classes(
     problems: Problems,
 ) -> list[int]:
     """Leaves out classes without the images that their splits need."""
-    has_split = {found[number].split for number in numbers}
-    missing = {
-        f"{split}_fraction": fractions[f"{split}_fraction"]
+    given = sorted({found[number].split for number in numbers}) or [""]
+    drawn = [
+        fractions[f"{split}_fraction"]
         for split in ("validation", "test")
-        if split not in has_split
-    }
-    by_class = collections.defaultdict(list)
+        if split not in given
+    ]
+    members = {(image.task, image.class_name): [] for image in found}
     for number in numbers:
-        by_class[found[number].task, found[number].class_name].append(number)
+        members[found[number].task, found[number].class_name].append(number)
     kept = []
-    for (_, name), members in by_class.items():
-        drawn_from = [n for n in members if found[n].split in ("", "train")]
-        num_different = int(first_copies(digests[drawn_from]).sum())
-        in_every_split = {found[n].split for n in members} == has_split
-        if in_every_split and _can_be_split(num_different, missing):
-            kept += members
+    for (_, name), of_class in members.items():
+        different = {split: set() for split in given}
+        for number in of_class:
+            different[found[number].split].add(digests[number].tobytes())
+        num_train = len(different.get("train") or different.get("", ()))
+        if all(different.values()) and _can_be_split(num_train, drawn):
+            kept += of_class
             continue
-        problems.meet(
-            InputError(
-                "Every class needs images to train, to validate and to test.",
-                received=f"class '{name}' with {num_different} different "
-                f"images to train on in '{found[members[0]].path.parent}'",
-                remedy="Add images, or remove the class.",
-            ),
-            f"class '{name}'",
-            len(members),
-        )
+        error = _too_few_images(name, different)
+        problems.meet(error, f"class '{name}'", len(of_class))
     return sorted(kept)
 
 
-def _can_be_split(num_images: int, fractions: Mapping[str, float]) -> bool:
+def _too_few_images(
+    name: str, different: Mapping[str, Collection[bytes]]
+) -> InputError:
+    counts = (
+        f"{len(images)} different images" + (f" in {split}" if split else "")
+        for split, images in different.items()
+    )
+    return InputError(
+        "Every class needs images to train, to validate and to test.",
+        received=f"class '{name}' with {', '.join(counts)}",
+        remedy="Add images, or remove the class.",
+    )
+
+
+def _can_be_split(num_images: int, fractions: Sequence[float]) -> bool:
     if not fractions or not num_images:
         return num_images > 0
-    first, *second = fractions.values()
     try:
         split_by_class(
             np.zeros(num_images, int),
             seed=0,
-            validation_fraction=first,
-            test_fraction=second[0] if second else 0.0,
+            validation_fraction=fractions[0],
+            test_fraction=sum(fractions[1:]),
         )
     except InputError:
         return False
     return True
+
+
+def _of_large_tasks(
+    numbers: Sequence[int], found: Sequence[FoundImage], problems: Problems
+) -> list[int]:
+    """Leaves out tasks without two classes: nothing is to be told apart."""
+    classes = {image.task: set() for image in found}
+    for number in numbers:
+        classes[found[number].task].add(found[number].class_name)
+    small = {task for task, names in classes.items() if len(names) < 2}
+    for task in sorted(small):
+        names = sorted(classes[task])
+        error = InputError(
+            "A task needs at least two classes with usable images.",
+            received=(", ".join(map(repr, names)) or "none")
+            + (f" in task '{task}'" if task else ""),
+            remedy="Add a folder of images for each class.",
+        )
+        if len(small) == len(classes):
+            raise error  # Nothing would be left.
+        of_task = [n for n in numbers if found[n].task == task]
+        problems.meet(error, f"task '{task}'", len(of_task))
+    return [number for number in numbers if found[number].task not in small]

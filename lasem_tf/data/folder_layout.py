@@ -13,7 +13,7 @@ from lasem_tf.checks import InputError
 from lasem_tf.data.problems import Problems
 
 # What desktops leave in folders without being asked.
-_NOT_MEANT = ("desktop.ini", "thumbs.db")
+_NOT_MEANT = ("desktop.ini", "thumbs.db", "__macosx")
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -34,7 +34,8 @@ class FoundImage(NamedTuple):
         task: Name of its task's folder, `""` where folders name no tasks.
         split: `"train"`, `"validation"` or `"test"`, `""` where folders name
             no splits.
-        class_name: Name of its class's folder.
+        class_name: Name of its class's folder; like `task` as `name_as_text`
+            writes it.
     """
 
     path: pathlib.Path
@@ -54,43 +55,64 @@ def find_images(
 
     Args:
         root: The folder. Links to files and folders are followed.
-        problems: Meets files at another depth, folders that are empty,
-            cannot be read or contain themselves, and classes of one task
-            whose names differ only in case, blanks or Unicode form.
+        problems: Meets files at another depth, what is no file, folders that
+            are empty, cannot be read or contain themselves, and classes of
+            one task whose names differ only in case, blanks or Unicode form.
 
     Raises:
-        InputError: If there is no such folder or no image in it, if images
-            lie in splits of which none trains, or by `problems`.
+        InputError: If there is no such folder or no image in it, if folders
+            are called like splits but cannot be such, or by `problems`.
     """
+    _check_is_folder(root)
     root = pathlib.Path(root)
-    if not root.is_dir():
-        raise InputError(
-            "`path` must be a folder of images.",
-            received=f"'{root}', "
-            + ("a file" if root.exists() else "which is not there"),
-            remedy=f"Pass a folder with {_LAYOUTS}.",
-        )
     files = [*_files_below(root, (), (os.path.realpath(root),), problems)]
     depth = _usual_depth(root, files)
-    tops = {names[0].casefold() for names in files if len(names) == depth}
-    in_splits = depth == 3 and tops <= set(_SPLITS)
-    if in_splits and "train" not in {_SPLITS[top] for top in tops}:
-        raise InputError(
-            "A folder of splits must have one to train on, called 'train'.",
-            received=f"{sorted(tops)} in '{root}'",
-            remedy="Rename the split, or the folders if they are tasks.",
-        )
-    found = []
+    placed = [names for names in files if len(names) == depth]
+    _check_classes_are_no_splits(root, placed)
+    in_splits = _folders_are_splits(root, placed)
     for names in files:
-        path = root.joinpath(*names)
         if len(names) != depth:
+            path = root.joinpath(*names)
             problems.meet(_at_other_depth(path, depth), f"'{path}'")
-            continue
+    found = []
+    for names in placed:
         top = names[0] if depth == 3 else ""
-        split = _SPLITS[top.casefold()] if in_splits else ""
-        task = "" if in_splits else top
-        found.append(FoundImage(path, task, split, names[-2]))
+        found.append(
+            FoundImage(
+                path=root.joinpath(*names),
+                task="" if in_splits else name_as_text(top),
+                split=_SPLITS[top.casefold()] if in_splits else "",
+                class_name=name_as_text(names[-2]),
+            )
+        )
     return _without_ambiguous_names(found, problems)
+
+
+def name_as_text(name: str) -> str:
+    """Returns a file's name as one line of text, the same on any machine.
+
+    Some systems store "ü" as "u" and its dots. Bytes that are no UTF-8 become
+    a question mark in a diamond, so that reports can be written.
+
+    Args:
+        name: As `os` functions return it.
+    """
+    text = os.fsencode(name).decode("utf-8", "replace")
+    text = " ".join(unicodedata.normalize("NFC", text).split())
+    return text or ascii(name)
+
+
+def _check_is_folder(root: object) -> None:
+    is_path = isinstance(root, (str, os.PathLike))
+    if not is_path or not os.path.isdir(root):
+        reason = ", which is not there" if is_path else ", which is no path"
+        if is_path and os.path.isfile(root):
+            reason = ", a file"
+        raise InputError(
+            "`path` must be a folder of images.",
+            received=f"{str(root)!r}{reason}",
+            remedy=f"Pass a folder with {_LAYOUTS}.",
+        )
 
 
 def _files_below(
@@ -102,11 +124,10 @@ def _files_below(
     """Yields the files in and below a folder as names from the root on."""
     folder = root.joinpath(*names)
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = [e for e in os.scandir(folder) if _is_meant(e.name)]
     except OSError as error:
-        problems.meet(_unreadable(folder, error.strerror), f"'{folder}'")
+        problems.meet(_unusable(folder, error.strerror), f"'{folder}'")
         return
-    entries = [entry for entry in entries if _is_meant(entry.name)]
     if not entries and names:
         problems.meet(
             InputError(
@@ -116,29 +137,37 @@ def _files_below(
             ),
             f"'{folder}'",
         )
-    for entry in entries:
+    for entry in sorted(entries, key=lambda e: (name_as_text(e.name), e.name)):
         inside = (*names, entry.name)
-        if not entry.is_dir():
+        if reason := _why_unusable(entry, ancestors):
+            problems.meet(_unusable(entry.path, reason), f"'{entry.path}'")
+        elif entry.is_dir():
+            within = (*ancestors, os.path.realpath(entry.path))
+            yield from _files_below(root, inside, within, problems)
+        else:
             yield inside
-            continue
-        real = os.path.realpath(entry.path)
-        if real in ancestors:
-            problems.meet(
-                _unreadable(root.joinpath(*inside), f"it links to '{real}'"),
-                f"'{entry.path}'",
-            )
-            continue
-        yield from _files_below(root, inside, (*ancestors, real), problems)
 
 
 def _is_meant(name: str) -> bool:
     return not name.startswith(".") and name.casefold() not in _NOT_MEANT
 
 
-def _unreadable(folder: pathlib.Path, reason: str) -> InputError:
+def _why_unusable(entry: os.DirEntry, ancestors: Sequence[str]) -> str:
+    """Returns why something cannot be looked into, `""` if it can."""
+    try:
+        if entry.is_dir():
+            real = os.path.realpath(entry.path)
+            return f"it links to '{real}'" if real in ancestors else ""
+        # To open a pipe might take for ever.
+        return "" if entry.is_file() else "a broken link, or no file"
+    except OSError as error:  # A link to itself, or into what is forbidden.
+        return error.strerror
+
+
+def _unusable(path: str | os.PathLike[str], reason: str) -> InputError:
     return InputError(
-        "Every folder must be readable and not contain itself.",
-        received=f"'{folder}': {reason}",
+        "Files and folders must be readable, and no folder contain itself.",
+        received=f"'{path}': {reason}",
         remedy="Mend its permissions or the link, or move it elsewhere.",
     )
 
@@ -158,6 +187,43 @@ def _usual_depth(root: pathlib.Path, files: Sequence[Sequence[str]]) -> int:
     return depths.most_common(1)[0][0]
 
 
+def _check_classes_are_no_splits(
+    root: pathlib.Path, placed: Sequence[Sequence[str]]
+) -> None:
+    classes = {names[-2] for names in placed}
+    if all(name.casefold() in _SPLITS for name in classes):
+        raise InputError(
+            "Images must lie in a folder of their class.",
+            received=f"classes {sorted(classes)} in '{root}'",
+            remedy="Lay the images out as split/class/image.",
+        )
+
+
+def _folders_are_splits(
+    root: pathlib.Path, placed: Sequence[Sequence[str]]
+) -> bool:
+    """Says whether the images lie in splits, or complains if they half do."""
+    tops = {names[0] for names in placed if len(names) == 3}
+    splits = {top for top in tops if top.casefold() in _SPLITS}
+    kinds = {_SPLITS[top.casefold()] for top in splits}
+    # One alone may be a task: tickets for the bus, the plane and the train.
+    if splits != tops and len(kinds) > 1:
+        raise InputError(
+            "Folders of splits must not lie beside others.",
+            received=f"{sorted(splits)} beside {sorted(tops - splits)} in "
+            f"'{root}'",
+            remedy="Move the others elsewhere; if all are tasks, rename them.",
+        )
+    in_splits = bool(tops) and splits == tops
+    if in_splits and "train" not in kinds:
+        raise InputError(
+            "A folder of splits must have one to train on, called 'train'.",
+            received=f"{sorted(tops)} in '{root}'",
+            remedy="Rename the split, or the folders if they are tasks.",
+        )
+    return in_splits
+
+
 def _at_other_depth(path: pathlib.Path, depth: int) -> InputError:
     layout = "class/image" if depth == 2 else "task/class/image"
     return InputError(
@@ -171,18 +237,18 @@ def _without_ambiguous_names(
     found: Sequence[FoundImage], problems: Problems
 ) -> list[FoundImage]:
     """Leaves out classes whose name another one of their task has too."""
-    first: dict[tuple[str, str], str] = {}
-    refused: collections.Counter[tuple[str, str]] = collections.Counter()
+    first: dict[tuple[str, str], FoundImage] = {}
+    refused: collections.Counter[tuple[pathlib.Path, pathlib.Path]]
+    refused = collections.Counter()
     kept = []
     for image in found:
-        plain = unicodedata.normalize("NFKC", image.class_name)
-        plain = " ".join(plain.casefold().split())
-        known = first.setdefault((image.task, plain), image.class_name)
-        if known == image.class_name:
+        plain = unicodedata.normalize("NFKC", image.class_name).casefold()
+        known = first.setdefault((image.task, plain), image)
+        if _folder_of_class(known) == _folder_of_class(image):
             kept.append(image)
         else:
-            refused[known, str(image.path.parent)] += 1
-    for (known, folder), count in refused.items():
+            refused[image.path.parent, known.path.parent] += 1
+    for (folder, known), count in refused.items():
         problems.meet(
             InputError(
                 "Two classes of a task must not have one name.",
@@ -193,3 +259,12 @@ def _without_ambiguous_names(
             count,
         )
     return kept
+
+
+def _folder_of_class(image: FoundImage) -> str | pathlib.Path:
+    """Returns what tells a class from another one of the same name.
+
+    Splits have a folder each for a class.
+    """
+    folder = image.path.parent
+    return folder.name if image.split else folder

@@ -13,14 +13,10 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lasem_tf.checks import InputError
 
-_FIRST_ON_ITS_SIDE = 5  # EXIF orientations from here on swap the sides.
+# EXIF orientations other than upright; cameras write other values as well.
+_TURNED = range(2, 9)
+_ON_ITS_SIDE = range(5, 9)  # Width and height change places.
 _MODES = {1: "L", 3: "RGB"}
-_CANNOT_DECODE = (
-    OSError,  # missing, unreadable, not an image, cut short
-    SyntaxError,  # how Pillow reports a broken PNG
-    ValueError,
-    Image.DecompressionBombError,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +86,7 @@ def read_image_in_thread(
         picture, size, notes = _upright_picture(
             path, _MODES[channels], 2 * max(width, height)
         )
-    if size != (width, height):
+    if picture.size != (width, height):
         notes.append("resized from {}x{}".format(*size))
         picture = picture.resize((width, height), Image.Resampling.BICUBIC)
     pixels = np.asarray(picture, dtype=np.uint8).reshape(image_shape)
@@ -120,10 +116,13 @@ def pillow_without_warnings() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _decoding(path: str | os.PathLike) -> Iterator[None]:
-    """Turns whatever Pillow raises into one kind of error."""
+    """Turns whatever Pillow raises into one kind of error.
+
+    On broken files its decoders raise nearly everything that Python knows.
+    """
     try:
         yield
-    except _CANNOT_DECODE as error:
+    except Exception as error:
         raise InputError(
             "An image file that Pillow can decode is needed.",
             received=f"{os.fspath(path)!r} ({_reason(error)})",
@@ -145,8 +144,8 @@ def _upright_picture(
         # Decodes to the last row: a file that is cut short is found here.
         picture = ImageOps.exif_transpose(opened)
         turns = opened.getexif().get(ExifTags.Base.Orientation, 1)
-    notes = ["turned upright"] if turns != 1 else []
-    if turns >= _FIRST_ON_ITS_SIDE:
+    notes = ["turned upright"] if turns in _TURNED else []
+    if turns in _ON_ITS_SIDE:
         size = size[::-1]
     if picture.mode != mode:
         notes.append(f"converted from {picture.mode} to {mode}")
@@ -173,4 +172,5 @@ def _reason(error: Exception) -> str:
     """Returns why, in a few words that do not repeat the path."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
-    return getattr(error, "strerror", None) or str(error)
+    words = getattr(error, "strerror", None) or str(error)
+    return words or type(error).__name__

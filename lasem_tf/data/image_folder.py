@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import numbers
 import os
-import pathlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lasem_tf.checks import InputError
+from lasem_tf.checks import InputError, check_count
 from lasem_tf.data.arrays import ArrayTask, from_arrays
 from lasem_tf.data.folder_checks import usable_images
-from lasem_tf.data.folder_layout import FoundImage, find_images
+from lasem_tf.data.folder_layout import FoundImage, find_images, name_as_text
 from lasem_tf.data.labelled_images import deal_every_class
 from lasem_tf.data.prepared_images import prepare_images
 from lasem_tf.data.problems import Problems
@@ -81,13 +80,15 @@ def image_folder(
             two splits; or a class has too few images to be split.
     """
     size = checked_size(image_size, (None, None), "images")
-    name = pathlib.Path(path).resolve().name
-    problems = Problems(on_bad_image)
+    _check_channels(channels)
     fractions = {
         "validation_fraction": validation_fraction,
         "test_fraction": test_fraction,
     }
+    _check_fractions(fractions)
+    problems = Problems(on_bad_image)
     found = find_images(path, problems)
+    _check_classes_per_task(classes_per_task, found)
     images, readable = prepare_images(
         [image.path for image in found],
         (*size, channels),
@@ -95,11 +96,12 @@ def image_folder(
         cache_dir,
     )
     usable = usable_images(found, images, readable, fractions, problems)
+    name = name_as_text(os.path.basename(os.path.abspath(path)))
     tasks = _deal(found, usable, classes_per_task, seed)
     stream = from_arrays(
         (
-            _array_task(task, f"{name}_{index:02d}", found, images)
-            for index, task in enumerate(tasks)
+            _array_task(task or f"{name}_{index:02d}", classes, found, images)
+            for index, (task, classes) in enumerate(tasks)
         ),
         name=_NAME,
         seed=seed,
@@ -111,79 +113,82 @@ def image_folder(
     )
 
 
-class _TaskImages(NamedTuple):
-    """A task: its folder's name, its classes, the numbers of its images."""
-
-    name: str | None
-    classes: tuple[str, ...]
-    numbers: list[int]
-
-
 def _deal(
     found: Sequence[FoundImage],
     usable: Sequence[int],
     classes_per_task: int | None,
     seed: int,
-) -> list[_TaskImages]:
-    """Returns what each task is made of."""
-    by_task = collections.defaultdict(list)
+) -> list[tuple[str, dict[str, list[int]]]]:
+    """Returns of each task its folder's name, and its images by class."""
+    tasks = collections.defaultdict(lambda: collections.defaultdict(list))
     for number in usable:
-        by_task[found[number].task].append(number)
-    if any(by_task):  # Folders name the tasks.
-        _check_not_dealt(classes_per_task)
-        return [
-            _TaskImages(task, _classes_of(numbers, found), numbers)
-            for task, numbers in sorted(by_task.items())
-        ]
-    names = _classes_of(usable, found)
+        tasks[found[number].task][found[number].class_name].append(number)
+    tasks = {
+        task: dict(sorted(classes.items())) for task, classes in tasks.items()
+    }
+    if "" not in tasks:  # Folders name the tasks.
+        return sorted(tasks.items())
+    classes = tasks[""]
+    names = list(classes)
     hands = deal_every_class(len(names), classes_per_task, seed, _NAME)
-    tasks = []
-    for hand in hands:
-        classes = tuple(names[label] for label in hand)
-        numbers = [n for n in usable if found[n].class_name in classes]
-        tasks.append(_TaskImages(None, classes, numbers))
-    return tasks
-
-
-def _classes_of(
-    numbers: Sequence[int], found: Sequence[FoundImage]
-) -> tuple[str, ...]:
-    """Returns the classes of some images, at least two, sorted."""
-    names = sorted({found[number].class_name for number in numbers})
-    if len(names) < 2:
-        raise InputError(
-            "A task needs at least two classes with usable images.",
-            received=f"{len(names)} ({', '.join(names)})",
-            remedy="Add a folder of images for each class.",
-        )
-    return tuple(names)
-
-
-def _check_not_dealt(classes_per_task: int | None) -> None:
-    if classes_per_task is not None:
-        raise InputError(
-            "`classes_per_task` has no meaning where folders name the tasks.",
-            received=f"classes_per_task={classes_per_task}",
-            remedy="Leave it out, or lay the images out as class/image.",
-        )
+    return [
+        ("", {names[label]: classes[names[label]] for label in hand})
+        for hand in hands
+    ]
 
 
 def _array_task(
-    task: _TaskImages,
     name: str,
+    classes: Mapping[str, Sequence[int]],
     found: Sequence[FoundImage],
     images: np.ndarray,
 ) -> ArrayTask:
     """Returns the arrays of a task; only now its images are in memory."""
     of_split = collections.defaultdict(list)
-    for number in task.numbers:
-        of_split[found[number].split or "train"].append(number)
-    place = {name: label for label, name in enumerate(task.classes)}
-    arrays = {
-        split: (
-            images[numbers],
-            np.array([place[found[number].class_name] for number in numbers]),
+    for label, members in enumerate(classes.values()):
+        for number in members:
+            split = found[number].split or "train"
+            of_split[split].append((number, label))
+    arrays = {}
+    for split, pairs in of_split.items():
+        chosen, labels = np.transpose(pairs)
+        arrays[split] = images[chosen], labels
+    return ArrayTask(class_names=tuple(classes), name=name, **arrays)
+
+
+def _check_channels(channels: int) -> None:
+    if type(channels) is not int or channels not in (1, 3):
+        raise InputError(
+            "`channels` must be 1 for grey or 3 for colours.",
+            received=f"channels={channels!r}",
+            remedy="Pass `channels=3`.",
         )
-        for split, numbers in of_split.items()
-    }
-    return ArrayTask(class_names=task.classes, name=task.name or name, **arrays)
+
+
+def _check_fractions(fractions: Mapping[str, float]) -> None:
+    shares = fractions.values()
+    if (
+        not all(isinstance(s, numbers.Real) and s > 0 for s in shares)
+        or not sum(shares) < 1
+    ):
+        raise InputError(
+            "`validation_fraction` and `test_fraction` must be above 0 and "
+            "leave images to train on.",
+            received=", ".join(f"{k}={v!r}" for k, v in fractions.items()),
+            remedy="Pass for example 1/6 each.",
+        )
+
+
+def _check_classes_per_task(
+    classes_per_task: int | None, found: Sequence[FoundImage]
+) -> None:
+    """Complains early: all images are to be read next."""
+    if classes_per_task is None:
+        return
+    check_count("classes_per_task", classes_per_task, 2)
+    if any(image.task for image in found):
+        raise InputError(
+            "`classes_per_task` has no meaning where folders name the tasks.",
+            received=f"classes_per_task={classes_per_task}",
+            remedy="Leave it out, or lay the images out as class/image.",
+        )

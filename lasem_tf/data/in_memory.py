@@ -74,7 +74,8 @@ def _dataset(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
     # tf.data runs on the CPU; on a GPU machine an eager tensor would
     # otherwise be put on the GPU first and be copied back.
     with tf.device("CPU:0"):
-        tensors = tf.constant(images), tf.constant(labels.astype(np.int32))
+        # `tf.constant` would hold a large array twice for as long as it lives.
+        tensors = tf.identity(images), tf.identity(labels.astype(np.int32))
         dataset = tf.data.Dataset.from_tensor_slices(tensors)
     _tensors[dataset] = tensors
     return dataset

@@ -75,24 +75,45 @@ class ImagePool:
             seed: Draws the images.
             **fractions: As `split_by_class` takes them; without
                 `test_fraction` all test images of the classes test.
+
+        Raises:
+            InputError: If a class has too few images to be split, or none to
+                test.
         """
         members = np.flatnonzero(
             np.isin(self.train.labels, classes) & self.usable
         )
+        usable = self.train.take(members)
+        self._check_every_class_is_in(usable, "train", classes)
         drawn = split_by_class(
-            self.train.labels[members],
+            usable.labels,
             seed=seed,
+            class_names=self.class_names,
             **fractions,
         )
         if self.test is None:
-            test = self.train.take(members[drawn.test])
+            test = usable.take(drawn.test)
         else:
             test = self.test.take(np.isin(self.test.labels, classes))
+        self._check_every_class_is_in(test, "test", classes)
         return {
-            "train": self.train.take(members[drawn.train]),
-            "validation": self.train.take(members[drawn.validation]),
+            "train": usable.take(drawn.train),
+            "validation": usable.take(drawn.validation),
             "test": test,
         }
+
+    def _check_every_class_is_in(
+        self, images: LabelledImages, split: str, classes: Sequence[int]
+    ) -> None:
+        for label in classes:
+            if label not in images.labels:
+                raise InputError(
+                    "Every class needs images to train, to validate and to "
+                    "test.",
+                    received=f"none to {split} of class "
+                    f"'{self.class_names[label]}'",
+                    remedy="Take another data set, or other splits of it.",
+                )
 
     def task(
         self,

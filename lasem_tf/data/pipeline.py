@@ -147,8 +147,9 @@ def _make_epoch_function(
             images = augmentation(images, examples, num_images, seed)
         return preprocess(images), tf.gather(all_labels, examples)
 
-    # Of an epoch, in float32.
-    num_bytes = 4 * all_images.shape.num_elements()
+    # Of an epoch: float32, or as many uint8 as augmentation chooses from.
+    per_pixel = 4 if augmentation is None else 4 + augmentation.num_versions
+    num_bytes = per_pixel * all_images.shape.num_elements()
     # Not a function defined here: see `compiled_epoch`.
     return tf.function(
         functools.partial(

@@ -46,6 +46,5 @@ class Problems:
         if not self.are_skipped:
             raise error
         self.num_left_out += num_left_out
-        warnings.warn(
-            f"Left out {what}: {error}", BadImageWarning, stacklevel=2
-        )
+        message = " ".join(f"Left out {what}: {error}".split())  # One line.
+        warnings.warn(message, BadImageWarning, stacklevel=2)

@@ -1,10 +1,44 @@
-"""What size images are to have."""
+"""What size images are to have, and how they get it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import tensorflow as tf
+
 from lasem_tf.checks import InputError, check_count
+
+_AT_ONCE = 100  # images; as floats they take four times the memory
+
+
+def resized(images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Brings images to another size, with antialiasing.
+
+    Args:
+        images: uint8 [..., height, width, channels].
+        size: Height and width; the aspect ratio is not kept.
+    """
+    values = tf.image.resize(images, size, "bicubic", antialias=True)
+    return tf.cast(tf.round(tf.clip_by_value(values, 0, 255)), tf.uint8)
+
+
+def resized_array(
+    images: np.ndarray, size: tuple[int, int] | None
+) -> np.ndarray:
+    """Does the same to many images in memory; `None` leaves them as they are.
+
+    Args:
+        images: uint8 [num_images, height, width, channels].
+        size: As in `resized`.
+    """
+    if size is None or images.shape[1:3] == tuple(size):
+        return images
+    found = np.empty([len(images), *size, images.shape[-1]], np.uint8)
+    for start in range(0, len(images), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        found[part] = resized(images[part], size).numpy()
+    return found
 
 
 def checked_size(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import numbers
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def split_by_class(
     validation_fraction: float,
     test_fraction: float = 0.0,
     fraction: float = 1.0,
+    class_names: Sequence[str] | None = None,
 ) -> Split:
     """Draws the same share of every class for training and evaluation.
 
@@ -48,6 +50,7 @@ def split_by_class(
         validation_fraction: Share of the drawn images, in (0, 1).
         test_fraction: Share of the drawn images, in [0, 1); 0 draws none.
         fraction: Share of each class to draw, in (0, 1].
+        class_names: What a complaint calls the classes. `None`: their labels.
 
     Returns:
         The indices of the images drawn.
@@ -75,7 +78,8 @@ def split_by_class(
             max(1, round(test_fraction * num_drawn)) if test_fraction else 0
         )
         num_train = num_drawn - num_validation - num_test
-        _check_class_size(label, len(of_class), num_train, num_test)
+        name = class_names[label] if class_names is not None else label
+        _check_class_size(name, len(of_class), num_drawn, num_train)
         generator = numpy_generator(seed, "split", int(label))
         drawn = generator.permutation(of_class)
         ends = np.cumsum([num_train, num_test, num_validation])
@@ -141,15 +145,14 @@ def _check_fractions(
 
 
 def _check_class_size(
-    label: int, num_usable: int, num_train: int, num_test: int
+    name: str | int, num_images: int, num_drawn: int, num_train: int
 ) -> None:
-    num_needed = max(num_train, 1) + num_test + 1
-    if num_train < 1 or num_usable < num_needed:
+    if num_train < 1:
         raise InputError(
             "Every class needs at least one image each to train, to validate "
             "and, where asked for, to test.",
-            received=f"class {label} with {num_usable} different images for "
-            f"at least {num_needed}",
+            received=f"class {name} with {num_drawn} images drawn out of "
+            f"{num_images} different ones",
             remedy="Add images, draw a larger fraction, or leave the class "
             "out.",
         )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from lasem_tf.checks import InputError
 from lasem_tf.data.labelled_images import ImagePool, deal_every_class
 from lasem_tf.data.preprocessing import preprocessing_layer
+from lasem_tf.data.problems import BadImageWarning
 from lasem_tf.data.resizing import checked_size
 from lasem_tf.data.tfds_images import (
     decode_images,
@@ -37,9 +41,10 @@ def tfds_classes(
 
     Every class belongs to one task, by the seed. A task trains and validates
     on images of the split "train"; it has all test images of its classes,
-    from the split "test" or, where there is none, "validation", or else drawn
+    from the split "test" or, where it has none, "validation", or else drawn
     from "train" too. Training images that are copies of a test image or of
-    each other are left out; `Task.details` counts them.
+    each other are left out; `Task.details` counts them. A class of which the
+    data set has no image at all is left out with a `BadImageWarning`.
 
     Args:
         name: Such as `"cifar10"`, with a configuration such as
@@ -70,20 +75,22 @@ def tfds_classes(
     image_key, label_key = _keys(builder)
     shape = builder.info.features[image_key].shape
     size = checked_size(image_size, shape[:2], f"images of '{name}'")
-    class_names = builder.info.features[label_key].names
-    classes = deal_every_class(len(class_names), classes_per_task, seed, name)
     splits = builder.info.splits
-    tested = next((s for s in _TEST_SPLITS if s in splits), None)
     keys = image_key, label_key
-    pool = ImagePool(
-        class_names,
-        train=read_encoded(builder, "train", *keys),
-        test=read_encoded(builder, tested, *keys) if tested else None,
+    tested = (
+        read_encoded(builder, s, *keys) for s in _TEST_SPLITS if s in splits
     )
+    pool = ImagePool(
+        builder.info.features[label_key].names,
+        train=read_encoded(builder, "train", *keys),
+        test=next((test for test in tested if len(test.labels)), None),
+    )
+    present = _classes_with_images(pool, name)
+    hands = deal_every_class(len(present), classes_per_task, seed, name)
     tasks = [
         pool.task(
             f"{builder.name}_{index:02d}",
-            of_task,
+            present[hand],
             derive_seed(seed, name, index),
             decode=functools.partial(
                 decode_images, channels=shape[-1], image_size=size
@@ -91,11 +98,26 @@ def tfds_classes(
             preprocessing=functools.partial(preprocessing_layer, scaling),
             fraction=train_fraction,
             validation_fraction=validation_fraction,
-            test_fraction=0.0 if tested else test_fraction,
+            test_fraction=test_fraction if pool.test is None else 0.0,
         )
-        for index, of_task in enumerate(classes)
+        for index, hand in enumerate(hands)
     ]
     return TaskStream(name=builder.name, tasks=tuple(tasks), seed=seed)
+
+
+def _classes_with_images(pool: ImagePool, name: str) -> np.ndarray:
+    """Returns the labels that some image has; tells of the others."""
+    labels = [pool.train.labels, *([pool.test.labels] if pool.test else [])]
+    present = np.unique(np.concatenate(labels))
+    absent = sorted(set(range(len(pool.class_names))) - set(present.tolist()))
+    if absent:
+        names = ", ".join(pool.class_names[label] for label in absent)
+        warnings.warn(
+            f"'{name}' has no image of its classes {names}; no task has them.",
+            BadImageWarning,
+            stacklevel=3,
+        )
+    return present
 
 
 def _keys(builder: Any) -> tuple[str, str]:

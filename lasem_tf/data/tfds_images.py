@@ -18,9 +18,13 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.data.labelled_images import LabelledImages
+from lasem_tf.data.resizing import resized
 from lasem_tf.tf_data import untuned
 
 _NETWORK_TIMEOUT_SECONDS = 5
+# What TFDS raises on names, configurations and versions that it does not know;
+# its own DatasetNotFoundError is a ValueError.
+_NO_SUCH_DATA_SET = (AssertionError, TypeError, ValueError)
 
 
 def prepared_builder(
@@ -53,10 +57,11 @@ def prepared_builder(
                 if make
                 else tfds.builder(name, data_dir=data_dir, try_gcs=False)
             )
-        except tfds.core.registered.DatasetNotFoundError as error:
+        except _NO_SUCH_DATA_SET as error:
+            reason = str(error).splitlines()[0] if str(error) else "no reason"
             raise InputError(
                 "TensorFlow Datasets must know the data set.",
-                received=f"'{name}'",
+                received=f"{name!r} ({reason})",
                 remedy="tensorflow.org/datasets/catalog lists them.",
             ) from error
         is_prepared = builder.is_prepared()
@@ -100,6 +105,8 @@ def _prepare(builder: Any) -> None:
 
 def _check_network(home_page: str) -> None:
     """Raises an `OSError` without a network: TFDS itself tries for long."""
+    if not home_page:
+        return
     request = urllib.request.Request(home_page, method="HEAD")
     # A page that answers with an error has answered.
     with contextlib.suppress(urllib.error.HTTPError):
@@ -116,8 +123,8 @@ def _not_there(builder: Any, error: Exception) -> InputError:
         return InputError(
             f"'{name}' must lie prepared in {path}, or be downloaded by hand "
             "to be prepared.",
-            received=f"no such data, and {reason}",
-            remedy=" ".join(instructions.split()),
+            received=f"no such data ({reason.partition('. ')[0]})",
+            remedy=instructions,
         )
     return InputError(
         f"'{name}' must lie prepared in {path}, or the network must answer "
@@ -143,7 +150,7 @@ def _quiet_logs() -> Iterator[None]:
 def read_encoded(
     builder: Any, split: str, image_key: str = "image", label_key: str = "label"
 ) -> LabelledImages:
-    """Returns a split, its images as they are encoded on disk.
+    """Returns the labelled images of a split, as they are encoded on disk.
 
     Args:
         builder: Of a data set that is prepared as 'tfrecord'.
@@ -165,7 +172,9 @@ def read_encoded(
         (chunk[image_key], chunk[label_key])
         for chunk in untuned(parsed).as_numpy_iterator()
     ]
-    return LabelledImages(*map(np.concatenate, zip(*chunks, strict=True)))
+    found = LabelledImages(*map(np.concatenate, zip(*chunks, strict=True)))
+    # Some test sets keep their labels to themselves, as -1.
+    return found.take(found.labels >= 0)
 
 
 def decode_images(
@@ -190,8 +199,7 @@ def decode_images(
         image = tf.io.decode_image(content, channels, expand_animations=False)
         if image_size is None:
             return image
-        resized = tf.image.resize(image, image_size, "bicubic", antialias=True)
-        return tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8)
+        return resized(image, image_size)
 
     dataset = tf.data.Dataset.from_tensor_slices(encoded).map(
         decode, num_parallel_calls=tf.data.AUTOTUNE

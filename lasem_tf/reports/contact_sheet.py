@@ -9,7 +9,6 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
 from lasem_tf.checks import InputError, check_count
@@ -174,12 +173,12 @@ def _heading(task: Task) -> list[str]:
 
 
 def _rows(task: Task, images_per_class: int) -> list[_Row]:
-    images, labels = tensors_of(task.train)
+    images, labels = (tensor.numpy() for tensor in tensors_of(task.train))
     found = []
     for label in range(min(task.num_classes, _MOST_CLASSES)):
-        chosen = np.flatnonzero(labels.numpy() == label)[:images_per_class]
-        pixels = tf.gather(images, chosen).numpy()
-        found.append(_Row(task.class_names[label], [*map(_tile, pixels)]))
+        chosen = np.flatnonzero(labels == label)[:images_per_class]
+        tiles = [*map(_tile, images[chosen])]
+        found.append(_Row(task.class_names[label], tiles))
     return found
 
 

@@ -59,7 +59,7 @@ def describe_tasks(stream: TaskStream) -> list[dict[str, Any]]:
 
     Returns:
         Per task `name`, `class_names`, `num_train`, `num_validation`,
-        `num_test`, and what `Task.details` says.
+        `num_test`, and `details` as `Task.details` has them.
     """
     return [
         {
@@ -68,7 +68,7 @@ def describe_tasks(stream: TaskStream) -> list[dict[str, Any]]:
             "num_train": int(task.train.cardinality()),
             "num_validation": int(task.validation.cardinality()),
             "num_test": int(task.test.cardinality()),
-            **task.details,
+            "details": dict(task.details),
         }
         for task in stream
     ]

@@ -62,6 +62,7 @@ class Workdir:
         config_text: str,
         seed: int,
         tasks: Sequence[Mapping[str, Any]] = (),
+        content: str = "",
     ) -> Workdir:
         """Begins a workdir, or makes sure that this run may continue it.
 
@@ -71,6 +72,8 @@ class Workdir:
                 may differ from the run that is continued.
             seed: The one seed of the run.
             tasks: What `run.json` is to say of each task.
+            content: Differs if images or labels do: a run goes on with those
+                that began it only.
 
         Returns:
             This object.
@@ -81,13 +84,13 @@ class Workdir:
         """
         try:
             if (self.path / _RUN).exists():
-                self._check_same_run(config_text, seed)
+                self._check_same_run(config_text, seed, content)
             self._existed = self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             if not (self.path / _RUN).exists():
-                self._begin(config_text, seed, tasks)
+                self._begin(config_text, seed, tasks, content)
                 self._is_ours = True
         except OSError as error:
             raise InputError(
@@ -192,7 +195,11 @@ class Workdir:
         return json.loads((self.path / _RUN).read_text("utf-8"))
 
     def _begin(
-        self, config_text: str, seed: int, tasks: Sequence[Mapping[str, Any]]
+        self,
+        config_text: str,
+        seed: int,
+        tasks: Sequence[Mapping[str, Any]],
+        content: str,
     ) -> None:
         ours = (_CONFIG, f".{_CONFIG}.partial", f".{_RUN}.partial")
         others = {p.name for p in self.path.iterdir()} - set(ours)
@@ -207,6 +214,7 @@ class Workdir:
         content = describe_run(seed) | {
             "state": "running",
             "tasks": list(tasks),
+            "content": content,
         }
         write_json(self.path / _RUN, content)
 
@@ -214,10 +222,13 @@ class Workdir:
         path = self.path / "metrics.csv"
         return path.exists() and len(path.read_bytes().splitlines()) > 1
 
-    def _check_same_run(self, config_text: str, seed: int) -> None:
+    def _check_same_run(
+        self, config_text: str, seed: int, content: str
+    ) -> None:
         try:
             begun_with = (self.path / _CONFIG).read_text("utf-8")
-            begun_seed = self._run()["seed"]
+            begun = self._run()
+            begun_seed, begun_content = begun["seed"], begun.get("content")
         except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"A workdir must hold a readable '{_RUN}' and '{_CONFIG}'.",
@@ -235,6 +246,13 @@ class Workdir:
                 f"it only: '{self.path}' was begun with `{name} = {before}`.",
                 received=f"{name} = {now}",
                 remedy="Choose another `--workdir`, or the earlier value.",
+            )
+        if content and begun_content and content != begun_content:
+            raise InputError(
+                "A workdir can be continued with the images and labels that "
+                "began it only.",
+                received=f"others than '{self.path}' was begun with",
+                remedy="Choose another `--workdir`, or bring the data back.",
             )
 
     def _lock(self, descriptor: int) -> None:

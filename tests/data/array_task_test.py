@@ -1,3 +1,6 @@
+import zipfile
+import zlib
+
 import numpy as np
 import pytest
 
@@ -45,12 +48,45 @@ def test_refuses_what_is_no_such_file(tmp_path, content):
         read_array_task(path)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        zlib.error("invalid block type"),
+        zipfile.BadZipFile("Bad CRC-32 for file 'images.npy'"),
+        NotImplementedError("That compression method is not supported"),
+        RuntimeError("File 'images.npy' is encrypted"),
+    ],
+)
+def test_whatever_damage_raises_names_the_file(tmp_path, monkeypatch, error):
+    def raise_it(_):
+        raise error
+
+    (tmp_path / "birds.npz").touch()
+    monkeypatch.setattr(np, "load", raise_it)
+    with pytest.raises(InputError, match=rf"birds.npz' \({error}\)"):
+        read_array_task(tmp_path / "birds.npz")
+
+
 def test_refuses_a_file_of_one_array_and_of_objects(tmp_path):
     np.save(tmp_path / "one.npy", IMAGES)
     np.savez(tmp_path / "objects.npz", images=IMAGES, labels=[{}, None])
     for name in ("one.npy", "objects.npz"):
         with pytest.raises(InputError, match="`numpy.savez` wrote"):
             read_array_task(tmp_path / name)
+
+
+def test_classes_may_be_numbers(tmp_path):
+    path = tmp_path / "birds.npz"
+    np.savez(path, images=IMAGES, labels=LABELS, class_names=[1, 5, 7])
+    assert read_array_task(path).class_names == ["1", "5", "7"]
+
+
+@pytest.mark.parametrize("names", ["abc", [b"a", b"b"], [["a", "b"]], [0.5]])
+def test_refuses_class_names_that_are_none(tmp_path, names):
+    path = tmp_path / "birds.npz"
+    np.savez(path, images=IMAGES, labels=LABELS, class_names=names)
+    with pytest.raises(InputError, match="`class_names` must be .*birds.npz"):
+        read_array_task(path)
 
 
 @pytest.mark.parametrize(

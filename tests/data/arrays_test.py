@@ -5,6 +5,7 @@ import pytest
 
 from lasem_tf.checks import InputError
 from lasem_tf.data import ArrayTask, from_arrays
+from lasem_tf.data.resizing import resized_array
 from lasem_tf.data.splits import content_digests
 
 
@@ -227,3 +228,36 @@ def test_refuses_two_tasks_of_one_name():
 def test_refuses_an_unknown_scaling():
     with pytest.raises(InputError, match="`scaling` must be one of"):
         from_arrays([_pair()], scaling="none")
+
+
+def test_images_of_several_sizes_are_brought_to_one():
+    generator = np.random.default_rng(0)
+    tasks = [
+        (
+            generator.integers(0, 256, (30, *size, 3), dtype=np.uint8),
+            np.arange(30) % 2,
+        )
+        for size in ((8, 8), (20, 12))
+    ]
+    with pytest.raises(InputError, match="Pass `image_size`"):
+        from_arrays(tasks)
+    stream = from_arrays(tasks, image_size=8)
+    assert [task.image_shape for task in stream] == [(8, 8, 3)] * 2
+    # What has the size already stays as it is.
+    kept = {image.tobytes() for image, _ in stream[0].train.as_numpy_iterator()}
+    assert kept < {image.tobytes() for image in tasks[0][0]}
+
+
+def test_resizing_many_images_does_not_alias():
+    stripes = np.zeros((210, 64, 64, 1), np.uint8)
+    stripes[:, :, ::2] = 200
+    stripes += np.arange(210, dtype=np.uint8)[:, None, None, None] // 8
+    found = resized_array(stripes, (8, 4))
+    assert found.shape == (210, 8, 4, 1)
+    assert 75 < found.min() and found.max() < 150
+
+
+@pytest.mark.parametrize("tasks", ["birds.npz", ArrayTask(train=None)])
+def test_refuses_one_task_in_place_of_a_list(tasks):
+    with pytest.raises(InputError, match="must be a list of tasks"):
+        from_arrays(tasks)

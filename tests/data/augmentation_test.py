@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.data import Augmentation
+from lasem_tf.data.augmentation import check_augmentation
 from lasem_tf.data.pipeline import training_batches
 from tests.methods import tiny
 
@@ -95,3 +96,17 @@ def test_refuses_images_smaller_than_the_shift():
     with pytest.raises(InputError, match="must not exceed the height and"):
         Augmentation(max_shift=6).check_fits((8, 5, 3))
     Augmentation(max_shift=5).check_fits((8, 5, 3))
+
+
+def test_refuses_what_is_no_augmentation():
+    check_augmentation(None)
+    check_augmentation(Augmentation())
+    with pytest.raises(InputError, match="must be an Augmentation"):
+        check_augmentation(Augmentation)
+
+
+def test_tells_its_settings_and_those_of_a_class_made_of_it():
+    class Mine(Augmentation):
+        pass
+
+    assert repr(Mine(max_shift=2)) == "Mine(flip=True, max_shift=2)"

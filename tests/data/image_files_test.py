@@ -1,6 +1,8 @@
+import struct
+
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from lasem_tf.checks import InputError
 from lasem_tf.export import read_image
@@ -110,6 +112,28 @@ def test_photographs_are_turned_upright(tmp_path):
     assert image.note == "turned upright"
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        b"\x00\x03" + b"\x00\x00\x00\x01" + b"\x00\x00\x00\x00",
+        b"\x00\x03" + b"\x00\x00\x00\x01" + b"\x00\x09\x00\x00",
+        b"\x00\x02" + b"\x00\x00\x00\x03" + b"up\x00\x00",  # A text.
+        b"\x00\x03" + b"\x00\x00\x00\x02" + b"\x00\x06\x00\x06",  # Two.
+    ],
+)
+def test_a_turn_that_means_nothing_is_none(tmp_path, turn):
+    # One entry: the tag 0x0112, its type, how many values, and these.
+    exif = b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12" + turn + bytes(4)
+    upended = colours(height=6, width=4)
+    Image.fromarray(upended).save(tmp_path / "photo.png", exif=exif)
+
+    image = read_image(tmp_path / "photo.png", (6, 4, 3))
+
+    np.testing.assert_array_equal(image.pixels, upended)
+    assert image.note == ""
+    assert read_image(tmp_path / "photo.png", SHAPE).note == "resized from 4x6"
+
+
 def test_cmyk_print_is_read(tmp_path):
     cyan = Image.new("CMYK", (6, 4), (255, 0, 0, 0))
     cyan.save(tmp_path / "print.jpg", quality=100)
@@ -139,6 +163,28 @@ def test_file_that_is_cut_short_is_refused(tmp_path, suffix):
 
     with pytest.raises(InputError, match="truncated"):
         read_image(path, SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("Failed to decode frame 0"), "Failed to decode frame 0"),
+        (NotImplementedError("Unknown pixel format"), "Unknown pixel format"),
+        (struct.error("unpack requires 4 bytes"), "unpack requires 4 bytes"),
+        (SyntaxError("broken PNG file"), "broken PNG file"),
+        (EOFError(), "EOFError"),
+    ],
+)
+def test_whatever_a_decoder_raises_names_the_file(
+    tmp_path, monkeypatch, error, reason
+):
+    def raise_it(*_):
+        raise error
+
+    Image.fromarray(colours()).save(tmp_path / "photo.png")
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", raise_it)
+    with pytest.raises(InputError, match=rf"photo.png' \({reason}\)"):
+        read_image(tmp_path / "photo.png", SHAPE)
 
 
 def test_folder_is_refused(tmp_path):

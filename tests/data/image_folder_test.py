@@ -181,7 +181,7 @@ def empty_class(root):
 
 def two_of_one_name(root):
     fill(root / "A", 5, start=50)
-    return "'.*photos/a' beside 'A'", PER_CLASS
+    return "photos/a' beside '.*photos/A'", PER_CLASS
 
 
 def small_class(root):
@@ -330,7 +330,7 @@ def test_strange_names_are_just_names(tmp_path):
         ({"image_size": "96"}, "`image_size` must be"),
         ({"classes_per_task": 1}, "`classes_per_task` must be"),
         ({"classes_per_task": 5}, "`classes_per_task` must not exceed 4"),
-        ({"channels": 2}, "1 or 3 channels"),
+        ({"channels": 2}, "`channels` must be 1 for grey or 3"),
         ({"on_bad_image": "ignore"}, "`on_bad_image` must be one of"),
         ({"scaling": "none"}, "`scaling` must be one of"),
     ],

@@ -1,3 +1,4 @@
+import gc
 import pathlib
 import sys
 
@@ -56,6 +57,15 @@ def resident_mebibytes():
     status = pathlib.Path("/proc/self/status").read_text()
     (row,) = (r for r in status.splitlines() if r.startswith("VmRSS"))
     return int(row.split()[1]) / 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_task_holds_its_images_once():
+    before = resident_mebibytes()
+    task = task_of(num_train=8000, num_test=8000)  # 94 MiB each.
+    gc.collect()
+    assert 180 < resident_mebibytes() - before < 260
+    assert task.num_train == 8000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -25,3 +25,11 @@ def test_problems_are_told_and_counted_where_they_are_skipped():
 def test_refuses_another_way_of_meeting_them():
     with pytest.raises(InputError, match="`on_bad_image` must be one of"):
         Problems("ignore")
+
+
+def test_a_warning_takes_one_line_whatever_files_are_called():
+    with pytest.warns(BadImageWarning) as told:
+        Problems("skip").meet(ERROR, "'two\nlines\r.png'")
+    (message,) = (str(warning.message) for warning in told)
+    assert message.startswith("Left out 'two lines .png': All is well.")
+    assert len(message.splitlines()) == 1

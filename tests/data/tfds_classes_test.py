@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from lasem_tf.checks import InputError
 from lasem_tf.data import tfds_classes as public_tfds_classes
+from lasem_tf.data.problems import BadImageWarning
 from tests.data.fake_builder import (
     FakeBuilder,
     assert_no_image_in_two_splits,
@@ -93,7 +94,7 @@ def test_images_are_resized_where_asked(tmp_path, monkeypatch):
 def test_seeds_draw(tmp_path, monkeypatch):
     fake(tmp_path, monkeypatch, train=6, test=2).write(tmp_path)
     one, again, other = (
-        public_tfds_classes("things", 2, seed=seed, train_fraction=0.5)
+        public_tfds_classes("things", seed=seed, train_fraction=0.5)
         for seed in (0, 0, 1)
     )
     assert digests(one[0].train) == digests(again[0].train)
@@ -140,3 +141,41 @@ def test_real_cifar100_in_two_lines():
     )
     assert len(stream) == 4
     assert [stream[0].num_train, len(stream[0].test)] == [25 * 17, 25 * 100]
+
+
+def relabel(builder, old, new):
+    """Takes the images of one class away from it, or gives them another."""
+    for _images, labels in builder._examples.values():
+        labels[labels == old] = new
+
+
+def test_classes_without_any_image_are_left_out_with_a_warning(
+    tmp_path, monkeypatch
+):
+    builder = fake(tmp_path, monkeypatch, num_classes=6, train=12, test=3)
+    relabel(builder, 0, 1)
+    relabel(builder, 5, 1)
+    builder.write(tmp_path)
+    with pytest.warns(BadImageWarning, match="classes thing_0, thing_5; no"):
+        stream = public_tfds_classes("things", classes_per_task=2)
+    names = sorted(name for task in stream for name in task.class_names)
+    assert names == ["thing_1", "thing_2", "thing_3", "thing_4"]
+
+
+def test_a_class_that_cannot_be_tested_is_named(tmp_path, monkeypatch):
+    builder = fake(tmp_path, monkeypatch, train=12, test=3)
+    images, labels = builder._examples["test"]
+    labels[labels == 2] = 1
+    builder.write(tmp_path)
+    with pytest.raises(InputError, match="none to test of class 'thing_2'"):
+        public_tfds_classes("things")
+
+
+def test_a_class_of_too_few_images_is_named(tmp_path, monkeypatch):
+    builder = fake(tmp_path, monkeypatch, train=12, test=3)
+    images, labels = builder._examples["train"]
+    few = np.flatnonzero(labels == 2)
+    labels[few[1:]] = 1
+    builder.write(tmp_path)
+    with pytest.raises(InputError, match="class thing_2 with 1 different"):
+        public_tfds_classes("things")

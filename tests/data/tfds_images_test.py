@@ -140,3 +140,17 @@ def test_refuses_another_file_format(monkeypatch, tmp_path):
     monkeypatch.setattr(tfds, "builder", lambda *_, **__: fake)
     with pytest.raises(InputError, match="as 'tfrecord'.*'array_record'"):
         prepared_builder("cifar100", None)
+
+
+@pytest.mark.parametrize("name", ["", "cifar-10", "cifar10:9.9.9", 3])
+def test_refuses_names_that_are_none(name):
+    with pytest.raises(InputError, match="must know the data set"):
+        prepared_builder(name, None)
+
+
+def test_images_without_a_label_do_not_count(tmp_path):
+    builder = FakeBuilder(3, (5, 6, 3), train=2)
+    images, labels = builder._examples["train"]
+    labels[labels == 1] = -1
+    found = read_encoded(builder.write(tmp_path), "train")
+    assert sorted(found.labels) == [0, 0, 2, 2] and len(found.images) == 4

@@ -29,7 +29,7 @@ def test_says_what_each_task_is_about_and_how_it_was_made():
         "num_train": 12,
         "num_validation": len(task.validation),
         "num_test": len(task.test),
-        "noise_mean": -0.1,
+        "details": {"noise_mean": -0.1},
     }
 
 

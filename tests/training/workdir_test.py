@@ -29,6 +29,7 @@ def test_a_new_folder_says_where_the_run_came_from(workdir):
         "start",
         "state",
         "tasks",
+        "content",
     }
     assert run["seed"] == 3
     assert run["tasks"][0]["class_names"] == ["crow", "owl"]
@@ -248,3 +249,10 @@ def test_a_workdir_in_which_another_one_runs_is_never_removed(workdir):
         workdir.remove_if_in_vain()
 
     assert workdir.state == "running"
+
+
+def test_a_run_goes_on_with_the_images_that_began_it_only(tmp_path):
+    Workdir(tmp_path / "run").open(_CONFIG, 3, content="abc")
+    Workdir(tmp_path / "run").open(_CONFIG, 3, content="abc")
+    with pytest.raises(InputError, match="images and labels that began it"):
+        Workdir(tmp_path / "run").open(_CONFIG, 3, content="abd")

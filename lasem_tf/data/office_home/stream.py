@@ -14,7 +14,7 @@ from lasem_tf.data.tfds_images import (
     read_encoded,
 )
 from lasem_tf.seeding import derive_seed
-from lasem_tf.tasks import TaskStream
+from lasem_tf.tasks import Task, TaskStream
 
 # Classes of each task in the authors' code, as numbers of folders in the order
 # of their names; a class's position in its list is its number within the task.
@@ -123,7 +123,7 @@ def _pool(builder: Any, domain: str) -> ImagePool:
 
 def _task(
     pool: ImagePool, name: str, classes: Sequence[int], seed: int, domain: str
-):
+) -> Task:
     return pool.task(
         name,
         classes,
