@@ -74,17 +74,16 @@ def find_images(
         if len(names) != depth:
             path = root.joinpath(*names)
             problems.meet(_at_other_depth(path, depth), f"'{path}'")
-    found = []
-    for names in placed:
-        top = names[0] if depth == 3 else ""
-        found.append(
-            FoundImage(
-                path=root.joinpath(*names),
-                task="" if in_splits else name_as_text(top),
-                split=_SPLITS[top.casefold()] if in_splits else "",
-                class_name=name_as_text(names[-2]),
-            )
+    named = depth == 3 and not in_splits  # By tasks.
+    found = [
+        FoundImage(
+            path=root.joinpath(*names),
+            task=name_as_text(names[0]) if named else "",
+            split=_SPLITS[names[0].casefold()] if in_splits else "",
+            class_name=name_as_text(names[-2]),
         )
+        for names in placed
+    ]
     return _without_ambiguous_names(found, problems)
 
 

@@ -62,7 +62,7 @@ def image_folder(
         seed: Deals classes and draws splits.
         channels: 3 for colours, 1 for grey.
         validation_fraction: Share of a class's images to validate, where no
-            split says it.
+            split says it; above 0, and less than 1 with `test_fraction`.
         test_fraction: The same to test.
         scaling: See `preprocessing_layer`.
         on_bad_image: `"raise"` stops at the first image, folder or class
@@ -72,37 +72,33 @@ def image_folder(
 
     Raises:
         InputError: If there is no such folder, it is not laid out so, a value
-            is out of range, fewer than two classes are left, or, unless they
-            are skipped: a file is no image, cut short, of less than 2x2 or
-            more than 89 million pixels, or lies at another depth; a folder
-            is empty, cannot be read or contains itself; two classes of a
-            task have one name; one image is in two classes of a task, or in
-            two splits; or a class has too few images to be split.
+            is out of range, no task is left, all images do not fit into
+            memory, or, unless they are skipped: a file is no image, cut
+            short, of less than 2x2 or more than 89 million pixels, or lies at
+            another depth; a folder is empty, cannot be read or contains
+            itself; two classes of a task have one name; one image is in two
+            classes of a task, or in two splits; a class has too few images to
+            be split; or a task fewer than two classes.
     """
     size = checked_size(image_size, (None, None), "images")
-    _check_channels(channels)
     fractions = {
         "validation_fraction": validation_fraction,
         "test_fraction": test_fraction,
     }
     _check_fractions(fractions)
+    _check_channels(channels)
     problems = Problems(on_bad_image)
     found = find_images(path, problems)
     _check_classes_per_task(classes_per_task, found)
+    paths = [image.path for image in found]
     images, readable = prepare_images(
-        [image.path for image in found],
-        (*size, channels),
-        problems,
-        cache_dir,
+        paths, (*size, channels), problems, cache_dir
     )
     usable = usable_images(found, images, readable, fractions, problems)
     name = name_as_text(os.path.basename(os.path.abspath(path)))
-    tasks = _deal(found, usable, classes_per_task, seed)
+    tasks = _deal(found, usable, name, classes_per_task, seed)
     stream = from_arrays(
-        (
-            _array_task(task or f"{name}_{index:02d}", classes, found, images)
-            for index, (task, classes) in enumerate(tasks)
-        ),
+        (_array_task(*task, found, images) for task in tasks),
         name=_NAME,
         seed=seed,
         scaling=scaling,
@@ -116,24 +112,24 @@ def image_folder(
 def _deal(
     found: Sequence[FoundImage],
     usable: Sequence[int],
+    name: str,
     classes_per_task: int | None,
     seed: int,
 ) -> list[tuple[str, dict[str, list[int]]]]:
-    """Returns of each task its folder's name, and its images by class."""
+    """Returns of each task its name, and the numbers of its images by class."""
     tasks = collections.defaultdict(lambda: collections.defaultdict(list))
     for number in usable:
         tasks[found[number].task][found[number].class_name].append(number)
-    tasks = {
-        task: dict(sorted(classes.items())) for task, classes in tasks.items()
-    }
     if "" not in tasks:  # Folders name the tasks.
-        return sorted(tasks.items())
-    classes = tasks[""]
-    names = list(classes)
-    hands = deal_every_class(len(names), classes_per_task, seed, _NAME)
+        return [
+            (task, dict(sorted(classes.items())))
+            for task, classes in sorted(tasks.items())
+        ]
+    classes = sorted(tasks[""].items())
+    hands = deal_every_class(len(classes), classes_per_task, seed, _NAME)
     return [
-        ("", {names[label]: classes[names[label]] for label in hand})
-        for hand in hands
+        (f"{name}_{index:02d}", dict(classes[label] for label in hand))
+        for index, hand in enumerate(hands)
     ]
 
 

@@ -151,8 +151,8 @@ def _check_class_size(
         raise InputError(
             "Every class needs at least one image each to train, to validate "
             "and, where asked for, to test.",
-            received=f"class {name} with {num_drawn} images drawn out of "
-            f"{num_images} different ones",
+            received=f"class {name} with {num_images} different images, "
+            f"{num_drawn} of them drawn",
             remedy="Add images, draw a larger fraction, or leave the class "
             "out.",
         )

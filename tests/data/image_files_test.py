@@ -118,7 +118,6 @@ def test_photographs_are_turned_upright(tmp_path):
         b"\x00\x03" + b"\x00\x00\x00\x01" + b"\x00\x00\x00\x00",
         b"\x00\x03" + b"\x00\x00\x00\x01" + b"\x00\x09\x00\x00",
         b"\x00\x02" + b"\x00\x00\x00\x03" + b"up\x00\x00",  # A text.
-        b"\x00\x03" + b"\x00\x00\x00\x02" + b"\x00\x06\x00\x06",  # Two.
     ],
 )
 def test_a_turn_that_means_nothing_is_none(tmp_path, turn):

@@ -8,8 +8,9 @@ import pytest
 from PIL import ExifTags, Image
 
 from lasem_tf.checks import InputError
-from lasem_tf.data import image_folder
+from lasem_tf.data import image_folder, prepared_images
 from lasem_tf.data.problems import BadImageWarning
+from lasem_tf.tasks import content_digest
 from tests.data.fake_builder import (
     assert_no_image_in_two_splits,
     digests,
@@ -67,6 +68,20 @@ def test_classes_are_dealt_to_tasks(tmp_path):
         assert counts == [[8, 8], [2, 2], [2, 2]]
         assert task.image_shape == (8, 8, 3)
     assert_no_image_in_two_splits(stream)
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "classes_per_task", "expected"),
+    [(5, 2, [2, 3]), (7, 3, [3, 4]), (8, 3, [3, 3, 2]), (4, 4, [4])],
+)
+def test_every_class_is_dealt_once(
+    tmp_path, num_classes, classes_per_task, expected
+):
+    root = photos(tmp_path, "abcdefgh"[:num_classes], num_images=3)
+    stream = stream_of(root, classes_per_task)
+    assert [task.num_classes for task in stream] == expected
+    names = [name for task in stream for name in task.class_names]
+    assert sorted(names) == list("abcdefgh"[:num_classes])
 
 
 def test_all_classes_make_one_task_where_nothing_is_said(tmp_path):
@@ -134,6 +149,50 @@ def test_a_seed_gives_the_same_stream_wherever_the_folder_lies(tmp_path):
     assert [digests(t.train) for t in one] != [digests(t.train) for t in other]
 
 
+def test_a_seed_gives_the_same_stream_however_the_disk_lists_it(
+    tmp_path, monkeypatch
+):
+    root = photos(tmp_path)
+    before = content_digest(stream_of(root, 2))
+    scandir = os.scandir
+
+    def backwards(path):
+        return sorted(scandir(path), key=lambda entry: entry.name)[::-1]
+
+    monkeypatch.setattr(os, "scandir", backwards)
+    assert content_digest(stream_of(root, 2)) == before
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    assert content_digest(stream_of(root, 2)) == before
+
+
+def test_a_seed_gives_this_stream_on_any_machine(tmp_path):
+    root = tmp_path / "photos"
+    for value, place in enumerate(
+        f"{c}/{n}.png" for c in "abcd" for n in "012"
+    ):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), value).save(root / place)
+    stream = stream_of(root, 2, seed=5, channels=1)
+    drawn = [
+        [stored(split)[0][:, 0, 0, 0].tolist() for split in splits(task)]
+        for task in stream
+    ]
+    assert [task.class_names for task in stream] == [("b", "a"), ("c", "d")]
+    assert drawn == [[[3, 1], [4, 0], [5, 2]], [[6, 11], [8, 10], [7, 9]]]
+
+
+def test_the_second_start_decodes_nothing(tmp_path, monkeypatch):
+    root = photos(tmp_path)
+    before = content_digest(stream_of(root))
+
+    def fail(*_):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(prepared_images, "read_image_in_thread", fail)
+    monkeypatch.setattr(prepared_images, "picture_size", fail)
+    assert content_digest(stream_of(root)) == before
+
+
 def test_copies_of_an_image_stay_in_one_split(tmp_path):
     root = photos(tmp_path, "ab")
     for number in range(30, 40):
@@ -191,13 +250,34 @@ def small_class(root):
 
 def copies_in_two_classes(root):
     picture(77).save(root / "a" / "one.png")
+    picture(77).save(root / "a" / "once more.png")
     picture(77).save(root / "b" / "other.png")
-    return "a/one.png' and '.*b/other.png", 2
+    return "a/one.png' and '.*b/other.png", 3
+
+
+def wrong_format(root):
+    (root / "a" / "photo.png").write_bytes(b"GIF89a" + bytes(100))
+    return "a/photo.png", 1
 
 
 def symlink_loop(root):
     (root / "a" / "loop").symlink_to(root)
     return "a/loop': it links to", 1
+
+
+def link_to_itself(root):
+    (root / "a" / "link.png").symlink_to("link.png")
+    return "a/link.png': Too many levels", 1
+
+
+def pipe(root):
+    os.mkfifo(root / "a" / "pipe.png")
+    return "a/pipe.png", 1
+
+
+def two_lines_in_a_name(root):
+    (root / "a" / "two\nlines.png").write_text("no image")
+    return "a/two.+lines.png", 1
 
 
 def broken_link(root):
@@ -232,7 +312,11 @@ BAD = [
     two_of_one_name,
     small_class,
     copies_in_two_classes,
+    wrong_format,
     symlink_loop,
+    link_to_itself,
+    pipe,
+    two_lines_in_a_name,
     broken_link,
     one_pixel,
     hundred_megapixels,
@@ -257,7 +341,8 @@ def test_bad_data_may_be_skipped_with_a_warning_and_a_count(tmp_path, spoil):
     for _ in range(2):  # Read, and from the cache.
         with pytest.warns(BadImageWarning, match=named) as told:
             stream = stream_of(root, on_bad_image="skip")
-        assert len(told) == 1
+        (message,) = (str(warning.message) for warning in told)
+        assert "\n" not in message
         assert stream.num_left_out == count
         whole = sum(len(split) for split in splits(stream[0]))
         lost = {truncated: 1, two_of_one_name: PER_CLASS - 5}.get(spoil, 0)
@@ -316,8 +401,42 @@ def test_what_desktops_leave_behind_does_not_count(tmp_path):
 
 
 def test_strange_names_are_just_names(tmp_path):
-    root = photos(tmp_path, ["it's", 'a "b"', "ünï côdé"])
-    assert len(stream_of(root)[0].class_names) == 3
+    latin = os.fsdecode("ä".encode("latin-1"))
+    names = ["it's", 'a "b"', "ünï côdé", "two\nlines", latin]
+    (tmp_path / latin).mkdir()
+    stream = stream_of(photos(tmp_path / latin, names))
+    assert sorted(stream[0].class_names) == [
+        'a "b"',
+        "it's",
+        "two lines",
+        "ünï côdé",
+        "\N{REPLACEMENT CHARACTER}",
+    ]
+    assert_no_image_in_two_splits(stream)
+
+
+def test_a_folder_of_a_strange_name_names_the_stream(tmp_path):
+    root = photos(tmp_path)
+    strange = root.with_name(os.fsdecode(b"my\nph\xf6tos"))
+    root.rename(strange)
+    (task,) = stream = stream_of(strange)
+    assert stream.name == "my ph\N{REPLACEMENT CHARACTER}tos"
+    assert task.name == f"{stream.name}_00"
+
+
+def test_a_task_that_has_one_class_left_does_not_stop_the_others(tmp_path):
+    root = tmp_path / "photos"
+    for place in ("birds/crow", "birds/owl", "cars/bus"):
+        fill(root / place)
+    fill(root / "cars" / "van", 2)
+    with pytest.raises(InputError, match="class 'van' with 2 different"):
+        stream_of(root)
+    with pytest.warns(BadImageWarning) as told:
+        stream = stream_of(root, on_bad_image="skip")
+    assert [task.name for task in stream] == ["birds"]
+    assert stream.num_left_out == 2 + PER_CLASS
+    assert len(told) == 2
+    assert "task 'cars'" in str(told[1].message)
 
 
 # Wrong arguments.
@@ -327,17 +446,34 @@ def test_strange_names_are_just_names(tmp_path):
     ("arguments", "message"),
     [
         ({"image_size": 0}, "`image_size` must be"),
+        ({"image_size": -3}, "`image_size` must be"),
         ({"image_size": "96"}, "`image_size` must be"),
+        ({"image_size": (96,)}, "`image_size` must be a height and a width"),
+        ({"image_size": (64, 96, 3)}, "`image_size` must be a height and a"),
+        ({"image_size": None}, "`image_size` must say the size"),
         ({"classes_per_task": 1}, "`classes_per_task` must be"),
+        ({"classes_per_task": 0}, "`classes_per_task` must be"),
+        ({"classes_per_task": "2"}, "`classes_per_task` must be"),
         ({"classes_per_task": 5}, "`classes_per_task` must not exceed 4"),
-        ({"channels": 2}, "`channels` must be 1 for grey or 3"),
+        ({"channels": 2}, "`channels` must be 1 .* or 3 .*channels=2"),
+        ({"channels": "3"}, "`channels` must be .*channels='3'"),
+        ({"channels": True}, "`channels` must be .*channels=True"),
+        ({"validation_fraction": 0}, "must be above 0 .*fraction=0,"),
+        ({"test_fraction": 0.0}, "must be above 0 .*test_fraction=0.0"),
+        ({"test_fraction": "0.1"}, "must be above 0 .*test_fraction='0.1'"),
+        ({"test_fraction": 0.9}, "leave images to train on.*=0.9"),
+        ({"test_fraction": float("nan")}, "leave images to train on.*=nan"),
         ({"on_bad_image": "ignore"}, "`on_bad_image` must be one of"),
         ({"scaling": "none"}, "`scaling` must be one of"),
     ],
 )
-def test_refuses_values_that_mean_nothing(tmp_path, arguments, message):
+@pytest.mark.parametrize("on_bad_image", ["raise", "skip"])
+def test_refuses_values_that_mean_nothing(
+    tmp_path, arguments, message, on_bad_image
+):
+    arguments = {"on_bad_image": on_bad_image} | arguments
     with pytest.raises(InputError, match=message):
-        stream_of(photos(tmp_path), **arguments)
+        stream_of(photos(tmp_path, num_images=3), **arguments)
 
 
 def test_refuses_to_deal_what_folders_have_dealt(tmp_path):
@@ -346,6 +482,7 @@ def test_refuses_to_deal_what_folders_have_dealt(tmp_path):
         fill(root / place)
     with pytest.raises(InputError, match="no meaning where folders name"):
         stream_of(root, classes_per_task=2)
+    assert not (tmp_path / "cache").exists()  # Nobody has waited.
 
 
 def test_refuses_what_is_no_folder_of_images(tmp_path):

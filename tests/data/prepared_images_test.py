@@ -75,9 +75,24 @@ def test_what_differs_is_read_anew(tmp_path, reads):
     prepare(paths[:4], tmp_path)
     assert len(reads) == 14
     Image.new("RGB", (12, 9), (99, 99, 99)).save(paths[0])
-    os.utime(paths[0], ns=(1, 1))  # Even where it has the same size.
     images, _ = prepare(paths, tmp_path)
     assert len(reads) == 19 and (images[0] == 99).all()
+
+
+def test_a_file_of_the_same_size_and_time_is_read_anew(tmp_path, reads):
+    # As after `cp --preserve` of another one.
+    paths = make(tmp_path)
+    prepare(paths, tmp_path)
+    before = paths[1].stat()
+    Image.new("RGB", (12, 9), (11, 0, 253)).save(paths[1])
+    os.utime(paths[1], ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = paths[1].stat()
+    assert (before.st_size, before.st_mtime_ns) == (
+        after.st_size,
+        after.st_mtime_ns,
+    )
+    images, _ = prepare(paths, tmp_path)
+    assert len(reads) == 10 and images[1, 0, 0].tolist() == [11, 0, 253]
 
 
 def test_another_pillow_reads_anew(tmp_path, reads, monkeypatch):
@@ -230,26 +245,33 @@ def test_bad_files_are_met_again_when_they_come_from_the_cache(tmp_path, reads):
     assert len(reads) == 4
 
 
-def test_a_bad_file_that_can_be_read_by_now_is_read(tmp_path, reads):
-    # As after a change of permissions, which leaves size and time alone.
+def test_a_bad_file_that_can_be_read_by_now_is_read(
+    tmp_path, reads, monkeypatch
+):
+    # As where another user, who may read it, shares the cache.
     paths = make(tmp_path)
-    good = paths[3].read_bytes()
-    for path in (paths[1], paths[3]):
-        path.write_bytes(b"?" * len(good))
-        os.utime(path, ns=(1, 1))
-    with pytest.warns(BadImageWarning):
-        prepare(paths, tmp_path, "skip")
-    paths[3].write_bytes(good)
-    os.utime(paths[3], ns=(1, 1))
+    paths[1].write_text("no image")
+    size_of = module.picture_size
+
+    def forbid(path):
+        if path == paths[3]:
+            raise InputError("Stop.", received="3.png", remedy="Ask.")
+        return size_of(path)
+
+    with monkeypatch.context() as patch, pytest.warns(BadImageWarning):
+        patch.setattr(module, "picture_size", forbid)
+        _, readable = prepare(paths, tmp_path, "skip")
+    assert readable.tolist() == [True, False, True, False, True]
     problems = Problems("skip")
     with pytest.warns(BadImageWarning, match="1.png"):
         images, readable = prepare_images(
             paths, SHAPE, problems, tmp_path / "cache"
         )
-    assert problems.num_left_out == 1  # Not what was met on the way.
+    assert problems.num_left_out == 1
     assert readable.tolist() == [True, False, True, True, True]
     assert images[[0, 2, 3, 4], 0, 0, 0].tolist() == [0, 20, 30, 40]
-    assert sorted(reads) == sorted([f"{n}.png" for n in (0, 2, 4, 3)])
+    assert sorted(reads[:3]) == ["0.png", "2.png", "4.png"]
+    assert reads[3:] == ["3.png"]
 
 
 @pytest.mark.parametrize(
