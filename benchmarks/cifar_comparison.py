@@ -122,17 +122,17 @@ def _known_runs(path: pathlib.Path | None) -> dict[str, dict[int, dict]]:
 
 
 def _cost_table(lines: dict[str, list[dict]]) -> str:
-    """Returns what training took, of the runs that had a core to themselves.
+    """Returns what training took: time, and the process' peak memory.
 
-    Seconds inside training, as a ratio to the run of `_REFERENCE` with the
-    same seed on a machine of the same kind, and the process' peak memory.
+    Time as a ratio to the run of `_REFERENCE` with the same seed on a machine
+    of the same kind.
     """
     from lasem_tf.reports.table import aligned_rows
 
     reference = {
         (run["summary"]["seed"], str(run["measured"]["machine"])): run
         for run in lines.get(_REFERENCE, ())
-        if "measured" in run
+        if "cpu_seconds" in run.get("measured", {})
     }
     rows = []
     for line, complete in lines.items():
@@ -142,15 +142,25 @@ def _cost_table(lines: dict[str, list[dict]]) -> str:
                 continue
             memory.append(run["measured"]["peak_memory_bytes"] / 2**20)
             key = run["summary"]["seed"], str(run["measured"]["machine"])
-            if key in reference:
-                seconds = reference[key]["summary"]["train_seconds"]
-                ratios.append(run["summary"]["train_seconds"] / seconds)
+            if key in reference and "cpu_seconds" in run["measured"]:
+                ratios.append(_train_time(run) / _train_time(reference[key]))
         if memory:
             time = f"{statistics.mean(ratios):.2f}" if ratios else "–"
             size = f"{statistics.mean(memory):,.0f}"
-            rows.append([line, str(len(memory)), time, size])
-    header = ["run", "seeds", f"time to {_REFERENCE}", "peak MiB"]
+            rows.append([line, str(len(ratios)), time, size])
+    header = ["run", "timed seeds", f"time to {_REFERENCE}", "peak MiB"]
     return "\n".join(aligned_rows(header, rows, 1))
+
+
+def _train_time(run: dict) -> float:
+    """Returns processor seconds inside training.
+
+    The process' own, so that what else the machine did does not count, times
+    the share of the run that was training.
+    """
+    summary = run["summary"]
+    share = summary["train_seconds"] / summary["total_seconds"]
+    return run["measured"]["cpu_seconds"] * share
 
 
 def _train(line: str, seed: int, arguments: argparse.Namespace) -> None:

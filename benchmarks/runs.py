@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -40,17 +41,23 @@ def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
         raise
     process.returncode = os.waitstatus_to_exitcode(status)
     if folder.is_dir():  # Of a sitting that was interrupted too.
-        _keep_measured(folder / _MEASURED, used.ru_maxrss * 1024)
+        _keep_measured(folder / _MEASURED, used)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
 
 
-def _keep_measured(path: pathlib.Path, peak_memory_bytes: int) -> None:
-    """Notes on what a run ran, and the most memory that a sitting of it had."""
+def _keep_measured(path: pathlib.Path, used: resource.struct_rusage) -> None:
+    """Adds a sitting of a run to what is known of it, and what ran it."""
     known = json.loads(path.read_text()) if path.is_file() else {}
-    most = max(peak_memory_bytes, known.get("peak_memory_bytes", 0))
+    peak = used.ru_maxrss * 1024
+    seconds = used.ru_utime + used.ru_stime
     write_json(
-        path, {"machine": measuring.machine(), "peak_memory_bytes": most}
+        path,
+        {
+            "machine": measuring.machine(),
+            "peak_memory_bytes": max(peak, known.get("peak_memory_bytes", 0)),
+            "cpu_seconds": seconds + known.get("cpu_seconds", 0.0),
+        },
     )
 
 

@@ -1,6 +1,7 @@
 """What the comparison on CIFAR-100 tells `bin/train`, and what it reports."""
 
 import json
+import resource
 import sys
 
 import pytest
@@ -34,18 +35,20 @@ def comparison(script, monkeypatch):
     return module
 
 
-def leave_run(workdir, name, seed, seconds, measured=None):
+def leave_run(workdir, name, seed, seconds, measured=None, cpu_seconds=1.0):
     folder = workdir / f"{name}_seed{seed}"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(
         json.dumps({"state": "complete", "command": f"x {folder}"})
     )
-    summary = SUMMARY | {"seed": seed, "train_seconds": seconds}
+    times = {"train_seconds": seconds, "total_seconds": 2 * seconds}
+    summary = SUMMARY | {"seed": seed} | times
     (folder / "summary.json").write_text(json.dumps(summary))
     if measured is not None:
         content = {
             "machine": {"processor": measured},
             "peak_memory_bytes": 2**30,
+            "cpu_seconds": cpu_seconds,
         }
         (folder / "measured.json").write_text(json.dumps(content))
 
@@ -63,9 +66,10 @@ def test_time_is_told_beside_the_reference_on_the_same_machine(
     comparison, tmp_path, capsys
 ):
     runs = tmp_path / "runs"
-    leave_run(runs, "df_cnn_lasem", 0, 100.0, "fast")
-    leave_run(runs, "hps_all", 0, 50.0, "fast")
-    leave_run(runs, "hps_all", 1, 400.0, "slow")
+    leave_run(runs, "df_cnn_lasem", 0, 100.0, "fast", 80.0)
+    # Half of its wall time something else had the processor.
+    leave_run(runs, "hps_all", 0, 100.0, "fast", 40.0)
+    leave_run(runs, "hps_all", 1, 400.0, "slow", 400.0)
     leave_run(runs, "hps_lasem", 0, 70.0)
     comparison.reported("--report", "--workdir", str(runs))
     costs = capsys.readouterr().out.split("\n\n")[-1]
@@ -75,7 +79,7 @@ def test_time_is_told_beside_the_reference_on_the_same_machine(
     }
     assert cells == {
         "DF-CNN, LASEM": ["1", "1.00", "1,024"],
-        "HPS, All": ["2", "0.50", "1,024"],
+        "HPS, All": ["1", "0.50", "1,024"],
     }
 
 
@@ -94,3 +98,14 @@ def test_a_report_is_added_to(comparison, tmp_path, capsys):
 def test_says_so_if_nothing_is_complete(comparison, tmp_path):
     with pytest.raises(SystemExit, match="is complete yet"):
         comparison.reported("--report", "--workdir", str(tmp_path))
+
+
+def test_what_a_run_used_is_added_over_its_sittings(comparison, tmp_path):
+    path = tmp_path / "measured.json"
+    used = list(resource.getrusage(resource.RUSAGE_SELF))
+    for user, system, peak in ((3.0, 0.5, 2048), (1.0, 0.0, 1024)):
+        used[:3] = user, system, peak
+        comparison.runs._keep_measured(path, resource.struct_rusage(used))
+    found = json.loads(path.read_text())
+    assert found["cpu_seconds"] == 4.5
+    assert found["peak_memory_bytes"] == 2**21
