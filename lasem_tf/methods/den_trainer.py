@@ -46,9 +46,9 @@ class DenTrainer(Trainer):
     copies of old ones.
 
     Args:
-        model: Images -> logits, dead units masked.
-        chain: The same without masks.
-        alive: Per convolution float32 [filters], the masks of `model`.
+        model: Images -> logits, units that do not exist silent.
+        chain: The same with all places at work.
+        alive: Per convolution float32 [filters], 1 for units that exist.
         optimizer: New.
         widths_before: Units of earlier tasks per layer; `None` for the first
             task, which has no phases.

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_at_least, check_count
-from lasem_tf.layers.unit_mask import UnitMask
+from lasem_tf.layers.growing_conv import GrowingConv
 from lasem_tf.methods.den_trainer import DenSettings, DenTrainer
 from lasem_tf.methods.lifelong_method import EpochResult
 from lasem_tf.methods.model_per_task import ModelPerTask
@@ -63,8 +63,9 @@ class DynamicallyExpandable(ModelPerTask):
     rate, as for a proximal gradient step: with the weight of Lee, Behpour &
     Eaton (2021), 0.8, any new filter would else be gone after two steps.
 
-    Training is at the size to which a task may grow, `2 * num_new_units` more
-    filters per layer than before it, so that growth needs no compilation.
+    A task has places for `2 * num_new_units` more filters per layer than there
+    were before it, so that growth needs no compilation; places behind the last
+    filter that exists cost nothing.
 
     Args:
         backbone: See `NetworkMethod`; a chain of convolutions, see
@@ -140,8 +141,8 @@ class DynamicallyExpandable(ModelPerTask):
         if before is not None:
             self._grown.take_filters(before)
         num_alive = before.widths if before is not None else plain.widths
-        self._masks = [UnitMask(number) for number in num_alive]
-        return _masked(self._grown, self._masks)
+        self._growing = _growing(self._grown, num_alive)
+        return _with_places(self._grown, self._growing)
 
     def _plain_chain(self, task: Task) -> ConvolutionChain:
         return ConvolutionChain(
@@ -152,7 +153,7 @@ class DynamicallyExpandable(ModelPerTask):
         return DenTrainer(
             model,
             self._grown,
-            [mask.alive for mask in self._masks],
+            [layer.alive for layer in self._growing],
             self.optimizer(),
             self._chains[-1].widths if self._chains else None,
             DenSettings(*(getattr(self, name) for name in DenSettings._fields)),
@@ -194,7 +195,7 @@ class DynamicallyExpandable(ModelPerTask):
 
     def _without_dead_units(self) -> ConvolutionChain:
         """Returns the current task's network, as large as its units."""
-        alive = [np.flatnonzero(mask.alive.numpy()) for mask in self._masks]
+        alive = [np.flatnonzero(layer.alive) for layer in self._growing]
         chain = self._plain_chain(self._task).resized(list(map(len, alive)))
         grown = self._trainer.chain
         below = slice(None)
@@ -247,15 +248,25 @@ class DynamicallyExpandable(ModelPerTask):
         )
 
 
-def _masked(chain: ConvolutionChain, masks: Sequence[UnitMask]) -> keras.Model:
-    """Returns the network with a mask behind each convolution."""
-    mask_of = dict(zip(map(id, chain.convolutions), masks, strict=True))
+def _growing(
+    chain: ConvolutionChain, num_alive: Sequence[int]
+) -> list[GrowingConv]:
+    """Returns what takes the places of the convolutions."""
+    layers = []
+    for convolution, number in zip(chain.convolutions, num_alive, strict=True):
+        layers.append(GrowingConv(convolution, number, *layers[-1:]))
+    return layers
+
+
+def _with_places(
+    chain: ConvolutionChain, growing: Sequence[GrowingConv]
+) -> keras.Model:
+    """Returns the network with growing layers for its convolutions."""
+    stand_in = dict(zip(map(id, chain.convolutions), growing, strict=True))
     images = keras.Input(chain.model.input_shape[1:])
 
     def call(step: Step, args: tuple, kwargs: dict) -> Any:
-        outputs = step.layer(*args, **kwargs)
-        mask = mask_of.get(id(step.layer))
-        return outputs if mask is None else mask(outputs)
+        return stand_in.get(id(step.layer), step.layer)(*args, **kwargs)
 
     return keras.Model(
         images, chain.graph.run(images, call)[chain.graph.output]

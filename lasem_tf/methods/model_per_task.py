@@ -81,11 +81,12 @@ class ModelPerTask(NetworkMethod):
 
     def begin_task(self, task: Task) -> None:
         """See `LifelongMethod.begin_task`."""
+        if not self._models:
+            _check_can_be_copied(
+                self._networks.new(task.image_shape, task.num_classes)
+            )
         self._begin_model(task)
-        model = self._models[-1]
-        if len(self._models) == 1:
-            _check_can_be_copied(model)
-        self._trainer = self._new_trainer(model)
+        self._trainer = self._new_trainer(self._models[-1])
 
     def end_task(self) -> None:
         """See `LifelongMethod.end_task`."""
