@@ -37,13 +37,14 @@ LINES = {
         "precision/mixed_bfloat16",
     ],
     "HPS, LASEM": ["hps"],
+    "HPS, LASEM in mixed bfloat16": ["hps", "precision/mixed_bfloat16"],
     "HPS, LASEM with rare E-steps": ["hps", "lasem_rare_e_steps"],
     "HPS, LASEM with rare E-steps in bfloat16": [
         "hps",
         "lasem_rare_e_steps",
         'Lasem.e_step_dtype="bfloat16"',
     ],
-    "HPS, LASEM, average prior": ["hps", 'Lasem.prior="average"'],
+    "HPS, LASEM, average prior": ["hps", "lasem_average_prior"],
     "HPS, LASEM, historic prior": ["hps", "lasem_historic_prior"],
     "HPS, LASEM, related prior": ["hps", "lasem_related_prior"],
     "HPS, LASEM, grouped": ["hps", "lasem_grouped"],
@@ -125,20 +126,21 @@ def _cost_table(lines: dict[str, list[dict]]) -> str:
     """Returns what training took: time, and the process' peak memory.
 
     Time as a ratio to the run of `_REFERENCE` with the same seed on a machine
-    of the same kind.
+    of the same kind. Runs on a GPU are left out: a processor that waits for
+    one tells neither.
     """
     from lasem_tf.reports.table import aligned_rows
 
     reference = {
         (run["summary"]["seed"], str(run["measured"]["machine"])): run
         for run in lines.get(_REFERENCE, ())
-        if "cpu_seconds" in run.get("measured", {})
+        if "cpu_seconds" in run.get("measured", {}) and not _on_gpu(run)
     }
     rows = []
     for line, complete in lines.items():
         ratios, memory = [], []
         for run in complete:
-            if "measured" not in run:
+            if "measured" not in run or _on_gpu(run):
                 continue
             memory.append(run["measured"]["peak_memory_bytes"] / 2**20)
             key = run["summary"]["seed"], str(run["measured"]["machine"])
@@ -150,6 +152,10 @@ def _cost_table(lines: dict[str, list[dict]]) -> str:
             rows.append([line, str(len(ratios)), time, size])
     header = ["run", "timed seeds", f"time to {_REFERENCE}", "peak MiB"]
     return "\n".join(aligned_rows(header, rows, 1))
+
+
+def _on_gpu(run: dict) -> bool:
+    return any("GPU" in device for device in run["run"].get("device", ()))
 
 
 def _train_time(run: dict) -> float:

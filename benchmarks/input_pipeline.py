@@ -115,6 +115,7 @@ def _measure(
             np.median(np.divide(samples["consumes"], samples["delivers"]))
         ),
         "seconds": samples,
+        "spread": {name: measuring.spread(s) for name, s in samples.items()},
     }
 
 

@@ -42,7 +42,10 @@ def main() -> None:
     ]
     summary = _summary(found)
     header = ["task", "start s", "step ms", "resident MiB", "traces"]
-    rows = [list(map(str, result.values())) for result in found]
+    rows = [
+        [str(value) for value in list(result.values())[: len(header)]]
+        for result in found
+    ]
     text = "\n".join([*aligned_rows(header, rows, 0), "", *summary])
     print(text)
     measuring.write_report(arguments, {"tasks": found, "table": text})
@@ -62,7 +65,7 @@ def _learn(
         began = time.perf_counter()
         method.train_epoch(batches, epoch)
         epochs.append(time.perf_counter() - began)
-    traces = method._trainer.compiled_epoch.experimental_get_tracing_count()
+    traces = method._trainer.compiled_epoch.num_traces
     method.end_task()
     gc.collect()
     return {
@@ -71,6 +74,8 @@ def _learn(
         "step_milliseconds": round(1000 * min(epochs) / STEPS, 1),
         "resident_mebibytes": _resident_mebibytes(),
         "traces": traces,
+        "epoch_seconds": epochs,
+        "spread": measuring.spread(epochs),
     }
 
 

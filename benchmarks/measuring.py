@@ -6,12 +6,13 @@ Scripts import this module first: it lets them find the library beside it.
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 import pathlib
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from lasem_tf.files import write_json  # noqa: E402
+
+_START = datetime.datetime.now(datetime.timezone.utc)
 
 
 def interleaved(
@@ -60,12 +63,16 @@ def ratios(
     Returns:
         By variant: `median`, and `low` and `high`, the quartiles.
     """
-    found = {}
-    for name, own in samples.items():
-        of_rounds = [a / b for a, b in zip(own, samples[to], strict=True)]
-        low, median, high = np.quantile(of_rounds, [0.25, 0.5, 0.75]).tolist()
-        found[name] = {"median": median, "low": low, "high": high}
-    return found
+    return {
+        name: spread([a / b for a, b in zip(own, samples[to], strict=True)])
+        for name, own in samples.items()
+    }
+
+
+def spread(samples: Sequence[float]) -> dict[str, float]:
+    """Returns the `median` of samples, and `low` and `high`, the quartiles."""
+    low, median, high = np.quantile(samples, [0.25, 0.5, 0.75]).tolist()
+    return {"median": median, "low": low, "high": high}
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -89,6 +96,7 @@ def write_report(
             "script": pathlib.Path(sys.argv[0]).name,
             "flags": _without_paths(vars(arguments)),
             **describe_circumstances(),
+            "start": _START.isoformat(timespec="seconds"),
             "machine": machine(),
             **content,
         }

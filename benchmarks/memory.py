@@ -3,11 +3,12 @@
     python benchmarks/memory.py
     python benchmarks/memory.py --networks stl10_nine_layers --json memory.json
 
-Each case runs in a process of its own: two steps of batch size 10 on images of
-noise, in the second task of its stream, so that there is something to share.
-"static" trains all-shared, "lasem" all configurations with a posterior spread
-over all. What the process holds before the first
-step (TensorFlow itself, most of all) is shown apart.
+Each case runs in processes of its own, --rounds of them: two steps of batch
+size 10 on images of noise, in the second task of its stream, so that there is
+something to share. "static" trains all-shared, "lasem" all configurations with
+a posterior spread over all. What the process holds before the first step
+(TensorFlow itself, most of all) is shown apart, and so is what tensors took of
+a GPU at most.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import json
 import resource
 import subprocess
 import sys
+from typing import Any
 
 import measuring
 import step_time
+import tensorflow as tf
 
 from lasem_tf import methods
 from lasem_tf.reports.table import aligned_rows
@@ -37,15 +40,33 @@ def main() -> None:
         print(json.dumps(_measure(*arguments.case)))
         return
     found = [
-        _in_own_process(network, method)
+        _in_own_processes(network, method, arguments.rounds)
         for network in arguments.networks
         for method in METHODS
     ]
-    header = ["network", "method", "configurations", "before MiB", "peak MiB"]
-    rows = [list(map(str, result.values())) for result in found]
+    header = ["network", "method", "configurations"]
+    header += ["before MiB", "peak MiB", "GPU peak MiB"]
+    rows = [
+        [str(value) for value in list(result.values())[: len(header)]]
+        for result in found
+    ]
     text = "\n".join(aligned_rows(header, rows, num_text_columns=2))
     print(text)
     measuring.write_report(arguments, {"cases": found, "table": text})
+
+
+def _in_own_processes(
+    network: str, method: str, num_rounds: int
+) -> dict[str, Any]:
+    """Returns the median process, and what peaks all of them had."""
+    found = [_in_own_process(network, method) for _ in range(num_rounds)]
+    found.sort(key=lambda result: result["peak_mebibytes"])
+    peaks = [result["peak_mebibytes"] for result in found]
+    return {
+        **found[num_rounds // 2],
+        "peaks": peaks,
+        "spread": measuring.spread(peaks),
+    }
 
 
 def _in_own_process(network: str, method: str) -> dict[str, str | int]:
@@ -70,6 +91,7 @@ def _measure(network: str, method: str) -> dict[str, str | int]:
         "configurations": len(result.posterior),
         "before_mebibytes": before,
         "peak_mebibytes": _peak_mebibytes(),
+        "gpu_peak_mebibytes": _gpu_peak_mebibytes(),
     }
 
 
@@ -77,6 +99,15 @@ def _peak_mebibytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     kibibytes = peak / 1024 if sys.platform == "darwin" else peak
     return round(kibibytes / 1024)
+
+
+def _gpu_peak_mebibytes() -> int:
+    """Returns what tensors took of the first GPU at most, 0 without one."""
+    if not tf.config.list_physical_devices("GPU"):
+        return 0
+    return round(
+        tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=step_time.NETWORKS,
         default=list(step_time.NETWORKS),
     )
+    parser.add_argument("--rounds", type=int, default=3, help="samples each")
     parser.add_argument(
         "--case",
         nargs=2,

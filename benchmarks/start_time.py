@@ -41,7 +41,14 @@ def main() -> None:
     ]
     table = "\n".join(aligned_rows(header, rows, num_text_columns=1))
     print(table)
-    measuring.write_report(arguments, {"seconds": samples, "table": table})
+    spreads = {
+        recipe: [
+            measuring.spread(seconds) for seconds in zip(*found, strict=True)
+        ]
+        for recipe, found in samples.items()
+    }
+    content = {"seconds": samples, "spread": spreads, "table": table}
+    measuring.write_report(arguments, content)
 
 
 def _start(recipe: str) -> list[float]:

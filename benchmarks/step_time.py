@@ -6,11 +6,12 @@
 
 Variants take turns in one process on images of noise, each on the second task
 of its own stream, so that there is something to share. A sample is an epoch of
---steps steps, beginning and end included.
+--steps steps, beginning and end included. On a GPU the library lets XLA compile
+an epoch, in which no candidate is left out; --jit_compile says otherwise.
 
     static             all shared
-    one network each   LASEM as first published; left out where there are more
-                       than --max_networks
+    one network each   LASEM as first published, never with XLA; left out where
+                       there are more than --max_networks
     prefix tree        LASEM that neglects nothing
     undecided          LASEM as it is by default, all configurations probable
     few                the same, as many of them probable as are pruned to
@@ -39,6 +40,7 @@ from one_network_per_configuration import OneNetworkPerConfiguration
 
 from lasem_tf import layers, methods
 from lasem_tf.data.in_memory import in_memory_task
+from lasem_tf.data.pipeline import training_batches
 from lasem_tf.data.preprocessing import standardisation
 from lasem_tf.networks import backbones
 from lasem_tf.networks.convolutions import convolutions
@@ -57,6 +59,10 @@ NETWORKS = {
     "stl10_nine_layers": (backbones.stl10_nine_layers, 96),
 }
 NUM_CLASSES = 10
+JIT_COMPILE = {"auto": None, "on": True, "off": False}
+
+# As in runs of bin/train; of use to GPUs only.
+tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def main() -> None:
@@ -77,6 +83,7 @@ def main() -> None:
                 "learner": case[1],
                 "batch_size": case[2],
                 "milliseconds": samples,
+                "spread": {n: measuring.spread(s) for n, s in samples.items()},
                 "ratio_to_static": relative,
             }
         )
@@ -92,7 +99,12 @@ def _measure(
 ) -> dict[str, list[float]]:
     """Returns milliseconds per step, one sample per round, by variant."""
     batches = make_batches(network, batch_size, arguments.steps)
-    begun = functools.partial(begin_second_task, network, learner)
+    begun = functools.partial(
+        begin_second_task,
+        network,
+        learner,
+        jit_compile=JIT_COMPILE[arguments.jit_compile],
+    )
     variants = _variants(network, begun, arguments)
     seconds = measuring.interleaved(
         {
@@ -115,13 +127,16 @@ def _variants(
     """Returns methods that have begun their second task, by name."""
     variants = {"static": begun(methods.Static)}
     if 2 ** _depth(network) <= arguments.max_networks:
-        variants["one network each"] = begun(OneNetworkPerConfiguration)
+        variants["one network each"] = begun(
+            OneNetworkPerConfiguration, jit_compile=False
+        )
     variants["prefix tree"] = begun(methods.Lasem, pruning_floor=None)
     # With this likelihood all that hold the posterior go on sharing it.
     lasem = functools.partial(begun, methods.Lasem, likelihood="mean")
     variants["undecided"] = lasem()
-    variants["few"] = few = lasem()
-    _decide(few, few._trainer.m_step.max_one_by_one)
+    few = lasem()
+    if few._trainer.m_step.max_one_by_one:
+        variants["few"] = _decide(few, few._trainer.m_step.max_one_by_one)
     variants["decided"] = _decide(lasem())
     variants["settled"] = _decide(lasem(e_step_tolerance=0.5))
     if arguments.bfloat16:
@@ -135,11 +150,8 @@ def _variants(
 
 
 def make_batches(network: str, batch_size: int, steps: int) -> tf.data.Dataset:
-    task = noise_task(network, batch_size * steps)
-    return (
-        task.train.batch(batch_size)
-        .map(lambda images, labels: (task.preprocess(images), labels))
-        .cache()
+    return training_batches(
+        noise_task(network, batch_size * steps), batch_size, seed=0, epoch=0
     )
 
 
@@ -212,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--batch_sizes", nargs="+", type=int, default=[10, 50])
     parser.add_argument("--bfloat16", action="store_true", help="time it too")
+    parser.add_argument("--jit_compile", choices=JIT_COMPILE, default="auto")
     parser.add_argument("--rounds", type=int, default=9, help="samples each")
     parser.add_argument("--steps", type=int, default=10, help="per sample")
     parser.add_argument(

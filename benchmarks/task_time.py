@@ -13,6 +13,7 @@ on the test images at the end of the task.
     static          all shared
     LASEM           as it is by default
     rare E-steps    LASEM with methods/lasem_rare_e_steps.gin's setting
+    in bfloat16     the same, the E-step's convolutions in bfloat16
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ VARIANTS = {
     "static": methods.Static,
     "LASEM": methods.Lasem,
     "rare E-steps": functools.partial(methods.Lasem, e_step_tolerance=0.5),
+    "in bfloat16": functools.partial(
+        methods.Lasem, e_step_tolerance=0.5, e_step_dtype="bfloat16"
+    ),
 }
 BATCH_SIZE = 10
 
@@ -115,6 +119,7 @@ def _end(
         "first_epoch_seconds": epochs[0],
         "task_seconds": sum(epochs) + end,
         "epoch_seconds": epochs,
+        "spread": measuring.spread(epochs),
     }
 
 

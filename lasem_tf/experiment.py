@@ -57,6 +57,7 @@ def run_experiment(
     augmentation: Callable[[], Augmentation] | None = None,
     deterministic: bool = False,
     dtype_policy: str = "float32",
+    tensor_float_32: bool = False,
     run_name: str = "run",
     config_text: Callable[[], str] | None = None,
 ) -> AccuracyHistory:
@@ -90,6 +91,9 @@ def run_experiment(
         deterministic: As in `run`.
         dtype_policy: Keras' name of what networks compute in, such as
             `"mixed_bfloat16"`. It holds for the rest of the process.
+        tensor_float_32: Whether a GPU may round what it multiplies to eleven
+            bits, as TensorFlow lets it otherwise. It holds for the rest of
+            the process.
         run_name: Names the default workdir.
         config_text: Tells every binding in force; called once all that it may
             tell of has been used. `None`: as in `run`.
@@ -102,6 +106,7 @@ def run_experiment(
         Interrupted: As in `run`.
     """
     set_dtype_policy(dtype_policy)
+    tf.config.experimental.enable_tensor_float_32_execution(tensor_float_32)
     # What needs no data is refused before data are read.
     base_learner = _base_learner(method, sharing)
     tasks = made("stream", stream, TaskStream, seed=seed).first(num_tasks)

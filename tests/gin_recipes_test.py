@@ -4,6 +4,7 @@ import json
 
 import keras
 import pytest
+import tensorflow as tf
 
 import lasem_tf
 from lasem_tf import configuration, experiment
@@ -106,6 +107,10 @@ def test_every_recipe_builds(started, path):
     _on_made_images([path])
     (run,) = started
     assert isinstance(run["method"], lasem_tf.Lasem)
+    if path.name.partition("_")[0] in LEARNERS:
+        assert run["method"].approximations == (), "as the paper does"
+    assert keras.config.dtype_policy().name == "float32"
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
     of_others = {"planted.gin": 50} | {
         f"{learner}_officehome.gin": 16 for learner in LEARNERS
     }
@@ -123,6 +128,7 @@ def test_every_method_goes_on_top_of_a_recipe(started, path):
         "darts.gin": lasem_tf.Darts,
         "dynamically_expandable.gin": lasem_tf.DynamicallyExpandable,
         "lasem.gin": lasem_tf.Lasem,
+        "lasem_average_prior.gin": lasem_tf.Lasem,
         "lasem_historic_prior.gin": lasem_tf.Lasem,
         "lasem_related_prior.gin": lasem_tf.Lasem,
         "progressive.gin": lasem_tf.Progressive,
@@ -175,6 +181,7 @@ def test_methods_say_what_their_headers_say(started):
     assert methods["lasem"].prior == "counts"
     assert methods["lasem"].layer_groups is None
     assert methods["lasem"].e_step_tolerance is None
+    assert methods["lasem_average_prior"].prior == "average"
     assert methods["lasem_historic_prior"].prior == "historic"
     assert methods["lasem_related_prior"].prior == "related"
     assert methods["brute_force"].candidates == "full"

@@ -162,7 +162,6 @@ def plainly(
 def in_bfloat16(
     layer: SelectiveConv2D, inputs: tf.Tensor, filters: Filters, key: Hashable
 ) -> tf.Tensor:
-    """Convolves in bfloat16; what goes in and comes out is as it was."""
+    """Convolves in bfloat16, and gives bfloat16."""
     del key
-    outputs = layer.convolve(inputs, filters, "bfloat16")
-    return tf.cast(outputs, layer.compute_dtype)
+    return layer.convolve(inputs, filters, "bfloat16")

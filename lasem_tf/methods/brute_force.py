@@ -13,7 +13,6 @@ from lasem_tf.layers.selective_conv import pick
 from lasem_tf.methods.compiled_epoch import StepResult
 from lasem_tf.methods.held_out import HeldOut
 from lasem_tf.methods.lifelong_method import EpochResult
-from lasem_tf.methods.network_method import num_batches_of
 from lasem_tf.methods.selective_method import SelectiveMethod
 from lasem_tf.methods.selective_trainer import SelectiveTrainer
 from lasem_tf.networks.backbones import Backbone
@@ -31,7 +30,7 @@ class BruteForceTrainer(SelectiveTrainer):
         optimizer: See `SelectiveTrainer`.
 
     Attributes:
-        candidate: int32 []. The one whose weights are in the network.
+        candidate: int64 []. The one whose weights are in the network.
         num_correct: int32 [num_configurations]. Of the validation examples,
             when each candidate was last trained.
         held_out: The validation examples.
@@ -46,7 +45,8 @@ class BruteForceTrainer(SelectiveTrainer):
         super().__init__(network, configurations, optimizer, self._train_step)
         self._masks = tf.constant([c.shared for c in self.configurations])
         num = len(self.configurations)
-        self.candidate = tf.Variable(0, trainable=False)
+        # On a GPU it may be read there, unlike int32.
+        self.candidate = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.num_correct = tf.Variable(tf.zeros([num], tf.int32))
         self.held_out = HeldOut(network.image_shape)
         # Everything that training changes, and one copy for each candidate.
@@ -109,7 +109,8 @@ class BruteForceTrainer(SelectiveTrainer):
         return StepResult(self.minimize(lambda: self._loss(images, labels)))
 
     def _loss(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        mask = self._masks[self.candidate]
+        # Not an index, which XLA would take for a constant.
+        mask = tf.gather(self._masks, self.candidate)
         filters = [
             pick(slots, mask[number])
             for number, slots in enumerate(self.network.filters())
@@ -168,9 +169,7 @@ class BruteForce(SelectiveMethod):
         for number in range(len(self._trainer.configurations)):
             self._trainer.take_up(number)
             learning_rate = self._start_epoch(global_epoch)
-            mean = self._trainer.compiled_epoch(
-                iter(batches), num_batches_of(batches)
-            )
+            mean = self._trainer.compiled_epoch(batches, self._with_xla)
             losses.append(float(mean.loss))
             self._trainer.lay_down()
         best = self._best()

@@ -69,6 +69,7 @@ class Darts(SelectiveMethod):
     """
 
     name = "darts"
+    compiles_with_xla = False
 
     def __init__(
         self,

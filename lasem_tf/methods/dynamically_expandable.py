@@ -87,6 +87,7 @@ class DynamicallyExpandable(ModelPerTask):
     """
 
     name = "dynamically_expandable"
+    compiles_with_xla = False
 
     def __init__(
         self,

@@ -20,7 +20,6 @@ from lasem_tf.methods.compiled_epoch import StepResult
 from lasem_tf.methods.lasem_trainer import LasemTrainer
 from lasem_tf.methods.lifelong_method import EpochResult
 from lasem_tf.methods.m_step import ForwardPass
-from lasem_tf.methods.network_method import num_batches_of
 from lasem_tf.methods.relatedness import relatedness
 from lasem_tf.methods.selective_method import SelectiveMethod
 from lasem_tf.methods.task_parameters import Variables
@@ -33,6 +32,7 @@ from lasem_tf.transfer import TransferConfiguration, candidate_configurations
 PRIORS = ("counts", "average", "historic", "related")
 # Images of a new task on which earlier networks are asked.
 _NUM_ASKED = 250
+_ROUNDING = 2.0**-24  # Of float32 beside 1.
 
 
 class Lasem(SelectiveMethod):
@@ -130,6 +130,8 @@ class Lasem(SelectiveMethod):
             found.append(f"e_step_tolerance={self.e_step_tolerance}")
         if self.e_step_dtype != "float32":
             found.append(f"e_step_dtype={self.e_step_dtype}")
+        if (self.pruning_floor or 0.0) > _ROUNDING:
+            found.append(f"pruning_floor={self.pruning_floor}")
         return tuple(found)
 
     def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
@@ -197,9 +199,7 @@ class Lasem(SelectiveMethod):
     ) -> EpochResult:
         """See `LifelongMethod.train_epoch`."""
         learning_rate = self._start_epoch(global_epoch)
-        loss, posterior = self._trainer.compiled_epoch(
-            iter(batches), num_batches_of(batches)
-        )
+        loss, posterior = self._trainer.compiled_epoch(batches, self._with_xla)
         return EpochResult(
             loss=float(loss),
             learning_rate=learning_rate,
@@ -218,7 +218,9 @@ class Lasem(SelectiveMethod):
             configurations,
             self.optimizer(),
             self._train_step,
-            self.pruning_floor,
+            # Which candidates count is known only when a step is made, and a
+            # GPU is done with all of them before it could be told.
+            None if self._with_xla else self.pruning_floor,
             self.e_step_tolerance,
             self.e_step_dtype,
         )

@@ -57,7 +57,7 @@ class MStep:
         configurations: The candidates.
         weights: The weights to be trained.
         pruning_floor: How much posterior may be neglected, in [0, 1]; `None`
-            neglects nothing.
+            neglects nothing and leaves no candidate out.
         e_step_dtype: What the E-step's convolutions are computed in; if it is
             not `"float32"`, the M-step computes its own.
 
@@ -88,7 +88,7 @@ class MStep:
         self._branched = BranchedEvaluation(network, configurations)
         self._exact_e_step = e_step_dtype == "float32"
         self._adds_losses = adds_losses(network)
-        self._floor = pruning_floor or 0.0
+        self._floor = pruning_floor
         # All at once cost about half as much as their convolutions say.
         few = int(self._branched.relative_cost / 2)
         self.max_one_by_one = 0 if pruning_floor is None else few
@@ -132,7 +132,10 @@ class MStep:
         """
         forward = self._generate() if forward is None else forward
         batch = images, labels, posterior, forward
-        kept = tf.where(em.not_negligible(posterior, self._floor))[:, 0]
+        if self._floor is None:
+            kept = tf.range(self._masks.shape[0], dtype=tf.int64)
+        else:
+            kept = tf.where(em.not_negligible(posterior, self._floor))[:, 0]
         if self._adds_losses:
             loss, gradients = self._one_by_one(*batch, kept)
         elif self.max_one_by_one:
@@ -203,11 +206,11 @@ class MStep:
             total = [g + o for g, o in zip(gradients, own, strict=True)]
             return number + 1, loss + own_loss, total
 
-        start = [tf.zeros_like(source) for source in self._sources(forward)]
+        first = self._of_one(images, labels, posterior, forward, kept[0])
         _, loss, gradients = tf.while_loop(
             lambda number, *_: number < tf.size(kept),
             add_one,
-            (0, 0.0, start),
+            (1, *first),
             parallel_iterations=1,
         )
         return loss, gradients
@@ -224,7 +227,8 @@ class MStep:
         known = {}
         if forward.evaluation:
             known = self._branched.of_candidate(forward.evaluation, candidate)
-        mask = self._masks[candidate]
+        # Not an index, which XLA would take for a constant.
+        mask = tf.gather(self._masks, candidate)
         with ConvolutionTape(self._sources(forward), known) as tape:
             picked = [pick(f, mask[i]) for i, f in enumerate(forward.filters)]
             added = [] if self._adds_losses else None
@@ -234,7 +238,8 @@ class MStep:
             losses = em.cross_entropies(labels, logits[None])
             if added:
                 losses += tf.add_n(added)
-            loss = em.expected_loss(posterior[candidate][None], losses)
+            share = tf.gather(posterior, candidate)
+            loss = em.expected_loss(share[None], losses)
         return loss, tape.gradient(loss)
 
     def _sources(self, forward: ForwardPass) -> list[tf.Tensor]:

@@ -34,9 +34,10 @@ class RareESteps:
 
     def __init__(self, tolerance: float):
         self._tolerance = tolerance
-        self._num_left = tf.Variable(0, trainable=False)
-        self._most_probable = tf.Variable(0, trainable=False)
-        self._num_agreed = tf.Variable(0, trainable=False)
+        # On a GPU they are kept there, unlike int32.
+        self._num_left, self._most_probable, self._num_agreed = (
+            tf.Variable(0, dtype=tf.int64, trainable=False) for _ in range(3)
+        )
         self.variables: Sequence[tf.Variable] = (
             self._num_left,
             self._most_probable,
@@ -56,19 +57,24 @@ class RareESteps:
             evidence: float32 [num_configurations]. How many E-steps speak
                 for each candidate, this one included.
         """
-        best = tf.argmax(posterior, output_type=tf.int32)
+        best = tf.argmax(posterior)
         others = tf.one_hot(best, tf.size(evidence), -float("inf"), 0.0)
-        is_ahead = evidence[best] > tf.reduce_max(evidence + others)
-        settled = is_ahead & (posterior[best] >= 1 - self._tolerance)
+        # `tf.gather` and not an index, which XLA would take for a constant,
+        # and compile anew whenever it differs.
+        lead = tf.gather(evidence, best)
+        is_ahead = lead > tf.reduce_max(evidence + others)
+        settled = is_ahead & (tf.gather(posterior, best) >= 1 - self._tolerance)
         agrees = tf.equal(best, self._most_probable) & (self._num_agreed > 0)
         num_agreed = tf.where(agrees, self._num_agreed, 0) + 1
         num_agreed = tf.where(settled, num_agreed, 0)
         doublings = tf.clip_by_value(num_agreed - 1, 0, _MOST_DOUBLINGS)
         self._most_probable.assign(best)
         self._num_agreed.assign(num_agreed)
-        self._num_left.assign(tf.bitwise.left_shift(1, doublings) - 1)
+        self._num_left.assign(
+            tf.bitwise.left_shift(tf.ones_like(doublings), doublings) - 1
+        )
 
     def go_without(self) -> tf.Tensor:
-        """Returns the candidate to train on the next mini-batch, int32 []."""
+        """Returns the candidate to train on the next mini-batch, int64 []."""
         self._num_left.assign_sub(1)
         return tf.identity(self._most_probable)

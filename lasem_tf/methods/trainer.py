@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
-from lasem_tf.methods.compiled_epoch import StepResult, compiled_epoch
+from lasem_tf.methods.compiled_epoch import CompiledEpoch, StepResult
 
 
 def total_loss(
@@ -42,7 +42,7 @@ class Trainer:
     Attributes:
         weights: The weights that are trained.
         base_learning_rate: The optimizer's own.
-        compiled_epoch: See the function of this name.
+        compiled_epoch: One epoch of it.
 
     Raises:
         InputError: If the optimizer has a schedule.
@@ -61,7 +61,7 @@ class Trainer:
         self.optimizer = optimizer
         self.base_learning_rate = float(optimizer.learning_rate)
         self.seed_states = list(seed_states)
-        self.compiled_epoch = compiled_epoch(train_step, num_configurations)
+        self.compiled_epoch = CompiledEpoch(train_step, num_configurations)
         optimizer.build(self.weights)
 
     @property

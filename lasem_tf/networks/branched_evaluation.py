@@ -29,6 +29,19 @@ from lasem_tf.networks.selective_network import SelectiveNetwork, with_training
 from lasem_tf.networks.trials import check_batch_independent
 from lasem_tf.transfer import TransferConfiguration
 
+# They compute nothing, so they give the same in any dtype.
+_MOVE_OR_COMPARE = (
+    keras.layers.Cropping2D,
+    keras.layers.Flatten,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.Permute,
+    keras.layers.Reshape,
+    keras.layers.ReLU,
+    keras.layers.UpSampling2D,
+    keras.layers.ZeroPadding2D,
+)
+
 
 class BranchedResult(NamedTuple):
     """Logits of every candidate, and what convolutions gave on the way.
@@ -188,10 +201,11 @@ class BranchedEvaluation:
             return argument.take(argument.sources(layers, rows), batch)
 
         args, kwargs = tree.map_structure(align, (args, kwargs))
-        if isinstance(layer, keras.layers.Dropout) and len(rows) > 1:
+        drops = kwargs.get("training") and len(rows) > 1
+        if drops and isinstance(layer, keras.layers.Dropout):
             outputs = _same_dropout(layer, args[0], len(rows), batch, kwargs)
         else:
-            outputs = layer(*args, **kwargs)
+            outputs = _call(layer, args, kwargs)
         return tree.map_structure(
             lambda tensor: Branches((tensor,), layers, rows), outputs
         )
@@ -263,6 +277,13 @@ def _trains_on_batch_statistics(layer: Any) -> bool:
     )
 
 
+def _call(layer: Any, args: tuple, kwargs: dict) -> Any:
+    """Calls an ordinary layer, without a cast where it computes nothing."""
+    if type(layer) in _MOVE_OR_COMPARE:
+        return layer.call(*args, **kwargs)
+    return layer(*args, **kwargs)
+
+
 def _call_part_by_part(
     layer: Any, args: tuple, kwargs: dict, branches: Branches
 ) -> Any:
@@ -272,7 +293,7 @@ def _call_part_by_part(
         part_args, part_kwargs = tree.map_structure(
             lambda a: part if a is branches else a, (args, kwargs)
         )
-        return layer(*part_args, **part_kwargs)
+        return _call(layer, part_args, part_kwargs)
 
     return tree.map_structure(
         lambda *parts: Branches(parts, branches.layers, branches.rows),

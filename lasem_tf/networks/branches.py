@@ -80,14 +80,21 @@ class Branches:
             number: int [].
         """
         batch = sum(tf.shape(part)[0] for part in self.parts) // len(self.rows)
-        row, first = None, 0
-        for part in self.parts:
-            by_row = tf.reshape(part, [-1, batch, *part.shape[1:]])
-            size = tf.shape(by_row)[0]
-            taken = by_row[tf.clip_by_value(number - first, 0, size - 1)]
-            row = taken if row is None else tf.where(number < first, row, taken)
-            first += size
-        return row
+
+        def of(parts: Sequence[tf.Tensor], number: tf.Tensor) -> tf.Tensor:
+            first, *others = parts
+            by_row = tf.reshape(first, [-1, batch, *first.shape[1:]])
+            if not others:
+                return by_row[number]
+            size = tf.shape(by_row, number.dtype)[0]
+            # Not `tf.where`, which would go through what it does not take.
+            return tf.cond(
+                number < size,
+                lambda: by_row[number],
+                lambda: of(others, number - size),
+            )
+
+        return of(self.parts, number)
 
 
 def restrict(

@@ -9,6 +9,7 @@ import pathlib
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.evaluation import metrics
@@ -143,6 +144,9 @@ def _approximations(run: RunView) -> list[str]:
     """Returns what the run did for speed that changes numbers."""
     policy = keras.config.dtype_policy().name
     lower = [] if policy == "float32" else [f"dtype_policy={policy}"]
+    on_gpu = tf.config.list_logical_devices("GPU")
+    if on_gpu and tf.config.experimental.tensor_float_32_execution_enabled():
+        lower.append("tensor_float_32")
     return [*run.method.approximations, *lower]
 
 

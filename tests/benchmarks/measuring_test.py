@@ -25,6 +25,11 @@ def test_ratios_are_taken_within_a_round(script):
     assert found["one"] == {"median": 1.0, "low": 1.0, "high": 1.0}
 
 
+def test_spread_is_median_and_quartiles(script):
+    found = script("measuring").spread([5.0, 1.0, 2.0, 4.0, 3.0])
+    assert found == {"median": 3.0, "low": 2.0, "high": 4.0}
+
+
 def test_a_report_holds_no_path_of_this_machine(script, tmp_path):
     measuring = script("measuring")
     path = tmp_path / "new" / "report.json"

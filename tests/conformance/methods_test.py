@@ -7,12 +7,14 @@ test looks at what was recorded of it.
 """
 
 import functools
+import time
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from lasem_tf.checks import InputError
 from lasem_tf.export.saved_model import export_task, load_task
 from lasem_tf.layers import (
     DeconvFactorization,
@@ -81,16 +83,17 @@ TASKS = [
 ]
 
 
-def made(golden, seed=5):
+def made(golden, seed=5, dropout=0.3, **kwargs):
     name, learner = golden
     make = WITHOUT_LEARNER.get(name)
     if make is None:
         make = functools.partial(METHODS[name], sharing=LEARNERS[learner]())
     return make(
-        functools.partial(tiny.backbone, dropout=0.3),
+        functools.partial(tiny.backbone, dropout=dropout),
         optimizer=functools.partial(RMSprop, learning_rate=0.05),
         head=tiny.head,
         seed=seed,
+        **kwargs,
     )
 
 
@@ -255,7 +258,7 @@ def test_methods_without_a_learner_choose_no_configuration(story):
 def test_a_task_costs_one_trace(story):
     """Tasks of one architecture even share it, where the method can."""
     for trainer in story.trainers:
-        assert trainer.compiled_epoch.experimental_get_tracing_count() == 1
+        assert trainer.compiled_epoch.num_traces == 1
 
 
 def test_parameters_are_counted_when_a_task_has_ended(story):
@@ -288,3 +291,60 @@ def test_a_run_is_a_function_of_its_seed(story):
     first = story.first_results[0].loss
     assert losses[0] == first
     assert abs(losses[1] - first) > 1e-4
+
+
+# The others draw random numbers, of which XLA has its own.
+COMPILED = [
+    ("lasem", "tf"),
+    ("lasem_rare_e_steps", "hps"),
+    ("static", "dfcnn"),
+    ("brute_force", "hps"),
+    ("progressive", "none"),
+]
+
+
+@pytest.mark.parametrize("golden", COMPILED, ids="-".join)
+def test_xla_computes_the_same(golden):
+    losses, found = [], []
+    for jit_compile in (False, True):
+        method = made(golden, dropout=0.0, jit_compile=jit_compile)
+        for index in range(2):
+            method.begin_task(TASKS[index])
+            losses.append([train(method, index, e).loss for e in range(2)])
+            assert method._trainer.compiled_epoch.num_traces == 1 or index
+            method.end_task()
+        found.append([answers(method, index) for index in range(2)])
+    np.testing.assert_allclose(losses[2:], losses[:2], rtol=1e-4)
+    for xla, plain in zip(found[1], found[0], strict=True):
+        np.testing.assert_allclose(xla, plain, atol=1e-4)
+
+
+def test_xla_compiles_no_epoch_anew():
+    """It would if a step indexed with what it has computed."""
+    method = made(("lasem_rare_e_steps", "hps"), jit_compile=True)
+    method.begin_task(TASKS[0])
+    seconds = []
+    for epoch in range(4):
+        began = time.perf_counter()
+        train(method, 0, epoch)
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds[1:]) < seconds[0] / 5
+
+
+@pytest.mark.parametrize("name", ["darts", "dynamically_expandable"])
+def test_what_xla_cannot_compile_says_so(name):
+    learner = "hps" if name in METHODS else "none"
+    with pytest.raises(InputError, match="XLA cannot compile"):
+        made((name, learner), jit_compile=True)
+
+
+def test_xla_is_left_to_the_device_unless_asked_for(monkeypatch):
+    gpus = []
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
+    assert not made(("lasem", "hps"))._with_xla
+    gpus.append("GPU:0")
+    assert made(("lasem", "hps"))._with_xla
+    assert not made(("darts", "hps"))._with_xla
+    assert not made(("lasem", "hps"), jit_compile=False)._with_xla
+    with pytest.raises(InputError, match="`jit_compile` must be True, False"):
+        made(("lasem", "hps"), jit_compile="yes")

@@ -141,7 +141,7 @@ def test_a_continued_run_is_the_run_left_alone(story):
 
 def test_a_task_costs_one_trace(story):
     epoch = story.trainer.compiled_epoch
-    assert epoch.experimental_get_tracing_count() == 1
+    assert epoch.num_traces == 1
 
 
 def test_task_model_and_export_answer_as_the_predictor_does(story):

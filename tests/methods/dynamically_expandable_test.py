@@ -326,7 +326,7 @@ def test_a_task_is_traced_once_however_it_grows(second):
     method = second(drift_threshold=0.1)
     learn(method, 1)
     assert num_alive(method) != [3, 4, 3]
-    count = method._trainer.compiled_epoch.experimental_get_tracing_count()
+    count = method._trainer.compiled_epoch.num_traces
     assert count == 1
 
 

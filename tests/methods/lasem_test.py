@@ -258,7 +258,7 @@ def test_a_task_is_traced_once_whatever_the_number_of_epochs():
     method, task = begun()
     for epoch in range(3):
         method.train_epoch(tiny.batches(task), epoch)
-    assert method._trainer.compiled_epoch.experimental_get_tracing_count() == 1
+    assert method._trainer.compiled_epoch.num_traces == 1
 
 
 def test_a_selective_network_of_a_finished_task_is_forgotten():
@@ -319,7 +319,7 @@ def test_tasks_of_one_architecture_are_compiled_once():
         method.end_task()
         method.begin_task(task)
     assert method._trainer.compiled_epoch is compiled
-    assert compiled.experimental_get_tracing_count() == 1
+    assert compiled.num_traces == 1
 
 
 def test_a_trace_for_every_architecture_is_no_cause_for_a_warning(caplog):
@@ -355,7 +355,7 @@ def test_an_epoch_does_not_make_its_step_a_function_of_the_data_set():
     """TensorFlow would optimise the step anew in every epoch."""
     method, task = begun()
     batches = tiny.batches(task)
-    epoch = method._trainer.compiled_epoch.get_concrete_function(
+    epoch = method._trainer.compiled_epoch._iterated.get_concrete_function(
         iter(batches), batches.cardinality()
     )
     definition = epoch.graph.as_graph_def()

@@ -66,6 +66,27 @@ def test_an_e_step_in_bfloat16_leaves_the_run_where_it_was(learner):
     assert_near(method, losses, exact, expected)
 
 
+def test_activations_of_such_an_e_step_are_cast_once_per_convolution():
+    """Pooling only compares: there is no need to go up and down for it."""
+    method, _ = trained(e_step_dtype="bfloat16")
+    method.begin_task(tiny.task())
+    m_step = method._trainer.m_step
+    graph = (
+        tf.function(lambda images: m_step.forward(images)[0])
+        .get_concrete_function(tf.TensorSpec([4, 6, 6, 2]))
+        .graph
+    )
+    pools = [op for op in graph.get_operations() if op.type == "MaxPool"]
+    assert pools
+    assert {op.inputs[0].dtype for op in pools} == {tf.bfloat16}
+    up = [
+        op
+        for op in graph.get_operations()
+        if op.type == "Cast" and op.outputs[0].dtype == tf.float32
+    ]
+    assert len(up) == 1, "before the dense layers"
+
+
 def test_only_the_e_step_is_in_bfloat16():
     """Its posterior is all that the M-step takes from it."""
     exact, expected = trained(Static)
@@ -109,10 +130,12 @@ def test_what_was_asked_for_is_named():
         HardParameterSharing(),
         e_step_tolerance=0.5,
         e_step_dtype="bfloat16",
+        pruning_floor=1e-3,
     )
     assert made.approximations == (
         "e_step_tolerance=0.5",
         "e_step_dtype=bfloat16",
+        "pruning_floor=0.001",
     )
     assert Lasem(tiny.backbone, HardParameterSharing()).approximations == ()
 

@@ -129,7 +129,7 @@ def test_what_is_neglected_stays_within_its_bound(floor):
 
 def num_loops(method):
     """Loops in the compiled epoch, but for the one over mini-batches."""
-    graph = method._trainer.compiled_epoch.get_concrete_function(
+    graph = method._trainer.compiled_epoch._iterated.get_concrete_function(
         iter(tiny.batches(method._task)), tf.constant(3, tf.int64)
     ).graph
     nodes = [

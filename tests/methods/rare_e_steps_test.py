@@ -150,6 +150,28 @@ def test_with_no_tolerance_to_speak_of_the_run_is_the_exact_one():
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_gaps_leave_a_decided_run_as_it_was():
+    """Nothing but E-steps that would have told nothing is left out."""
+    num_batches = 64
+    runs = []
+    for tolerance in (None, 0.5):
+        method = lasem(num_epochs=0, e_step_tolerance=tolerance)
+        method._trainer.evidence.assign(1e30 * tf.one_hot(5, 8))
+        images = tiny.task(num_images=4 * num_batches)
+        loss = method.train_epoch(tiny.batches(images), 0).loss
+        runs.append((method, loss))
+    (exact, expected_loss), (rare, loss) = runs
+    assert float(exact._trainer.num_batches) == num_batches
+    assert float(rare._trainer.num_batches) == 7  # Gaps of 0, 1, 3 ... 31.
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    for a, b in zip(
+        rare._trainer.network.weights,
+        exact._trainer.network.weights,
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_e_steps_become_rare_and_select_what_all_of_them_select():
     rare, exact = lasem(e_step_tolerance=0.5), lasem()
     batches = [*tiny.batches(tiny.task(num_images=40), batch_size=4)] * 2

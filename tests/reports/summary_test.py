@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.reports.summary import WriteSummary, read_summary, summarize
@@ -160,3 +161,15 @@ def test_what_changes_the_arithmetic_is_named(make_run):
         "e_step_dtype=bfloat16",
         "dtype_policy=mixed_bfloat16",
     ]
+
+
+def test_a_gpu_that_may_round_is_named(make_run, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    try:
+        for enabled, named in ((True, ["tensor_float_32"]), (False, [])):
+            tf.config.experimental.enable_tensor_float_32_execution(enabled)
+            summary = summarize(make_run().play([]))
+            assert summary["approximations"] == named
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
