@@ -58,6 +58,7 @@ def run_experiment(
     deterministic: bool = False,
     dtype_policy: str = "float32",
     tensor_float_32: bool = False,
+    jit_compile: bool | None = None,
     run_name: str = "run",
     config_text: Callable[[], str] | None = None,
 ) -> AccuracyHistory:
@@ -67,8 +68,8 @@ def run_experiment(
         workdir: As in `run`. `None`: `runs/<run_name>_seed<seed>`, below the
             current folder.
         method: Makes the method. It is called with `backbone`, `head`,
-            `optimizer`, `learning_rate_decay`, `seed` and, unless it shares
-            in a way of its own, `sharing`.
+            `optimizer`, `learning_rate_decay`, `seed`, `jit_compile` and,
+            unless it shares in a way of its own, `sharing`.
         backbone: Function from image shape to a Keras model that ends in
             features.
         sharing: Makes the base learner. For a method that shares in a way of
@@ -94,6 +95,8 @@ def run_experiment(
         tensor_float_32: Whether a GPU may round what it multiplies to eleven
             bits, as TensorFlow lets it otherwise. It holds for the rest of
             the process.
+        jit_compile: Whether XLA compiles what trains. `None`: on a GPU, if it
+            can compile the method.
         run_name: Names the default workdir.
         config_text: Tells every binding in force; called once all that it may
             tell of has been used. `None`: as in `run`.
@@ -119,6 +122,7 @@ def run_experiment(
         optimizer=optimizer,
         learning_rate_decay=learning_rate_decay,
         seed=seed,
+        jit_compile=jit_compile,
         **base_learner,
     )
     # The method calls these two for each task anew. Calling them here as well

@@ -77,6 +77,7 @@ _GIVEN_BY_ROOT = (
     "backbone",
     "head",
     "image_shape",
+    "jit_compile",
     "learning_rate_decay",
     "optimizer",
     "seed",

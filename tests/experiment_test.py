@@ -298,8 +298,10 @@ def test_the_root_hands_on_what_it_is_given(tmp_path, monkeypatch):
         sharing=lasem_tf.TensorFactorization,
         optimizer=lambda: RMSprop(learning_rate=0.5),
         learning_rate_decay=0.25,
+        jit_compile=True,
     )
     ((method, tasks),) = started
+    assert method.jit_compile is True
     assert method.learner == "tf"
     assert method.learning_rate_decay == 0.25
     assert float(method.optimizer().learning_rate) == 0.5

@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError
 
+# With XLA an epoch of up to this size lies on the device.
+_LARGEST_EPOCH_BYTES = 2**31
+
 
 class StepResult(NamedTuple):
     """What one mini-batch gave.
@@ -30,7 +33,8 @@ class CompiledEpoch:
     a function of that data set, which TensorFlow optimises anew in every
     epoch, for as long as ten steps take. XLA knows no iterators, so with it
     the mini-batches of the epoch lie on the device from its beginning, and
-    the whole epoch is one program.
+    the whole epoch is one program. One that is too large for that is drawn
+    from an iterator all the same, without XLA.
 
     Args:
         train_step: `(images, labels) -> StepResult`.
@@ -70,7 +74,7 @@ class CompiledEpoch:
                 none.
         """
         num_batches = _num_batches_of(batches)
-        if not jit_compile:
+        if not jit_compile or _num_bytes(batches) > _LARGEST_EPOCH_BYTES:
             return self._iterated(iter(batches), num_batches)
         return self._stacked(
             *tf.data.experimental.get_single_element(batches.batch(num_batches))
@@ -94,6 +98,15 @@ def _num_batches_of(batches: tf.data.Dataset) -> tf.Tensor:
             remedy="Use `tf.data.experimental.assert_cardinality`.",
         )
     return num_batches
+
+
+def _num_bytes(batches: tf.data.Dataset) -> float:
+    """Returns the size of all mini-batches; infinite if shapes may differ."""
+    specs = batches.element_spec
+    if not all(spec.shape.is_fully_defined() for spec in specs):
+        return float("inf")
+    of_one = sum(s.dtype.size * s.shape.num_elements() for s in specs)
+    return of_one * int(batches.cardinality())
 
 
 def _iterate(

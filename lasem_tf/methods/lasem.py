@@ -73,9 +73,9 @@ class Lasem(SelectiveMethod):
             `None` neglects nothing, at full cost. Random layers other than
             dropout draw once for all candidates then, else for each.
         e_step_tolerance: `None` gives every mini-batch an E-step, as in the
-            paper. Else how much posterior mass may be neglected on mini-batches
-            without one, which cost little more than one plain network; see
-            `RareESteps`.
+            paper. Else how much posterior mass M-steps may neglect, and then
+            many mini-batches go without an E-step, which costs little more
+            than one plain network; see `RareESteps`.
         e_step_dtype: What the E-step's convolutions are computed in:
             `"float32"` or, faster where the processor knows it, `"bfloat16"`;
             the M-step then computes its own.
@@ -243,13 +243,13 @@ class Lasem(SelectiveMethod):
     def _em_step(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
         """One E-step and its M-steps."""
         posterior, forward = self._e_step(images, labels)
-        if self._trainer.rare_e_steps is not None:
-            self._trainer.rare_e_steps.observe(
-                posterior, self._trainer.evidence
-            )
-        loss = self._descend(images, labels, posterior, forward)
+        assumed, rare = posterior, self._trainer.rare_e_steps
+        if rare is not None:
+            rare.observe(posterior, self._trainer.evidence)
+            assumed = rare.assumed(posterior)
+        loss = self._descend(images, labels, assumed, forward)
         for _ in range(self.num_m_steps - 1):
-            loss = self._descend(images, labels, posterior)
+            loss = self._descend(images, labels, assumed)
         return StepResult(loss, posterior)
 
     def _m_step_alone(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
-from lasem_tf.methods import Lasem, RMSprop
+from lasem_tf.methods import Lasem, RMSprop, compiled_epoch
 from lasem_tf.methods import lasem as lasem_module
 from tests.layers import shapes
 from tests.methods import tiny
@@ -365,6 +365,24 @@ def test_an_epoch_does_not_make_its_step_a_function_of_the_data_set():
     operations = {node.op for node in nodes}
     assert "IteratorGetNext" in operations
     assert not {op for op in operations if op.endswith("Dataset")}
+
+
+@pytest.mark.parametrize("why", ["too large", "shapes may differ"])
+def test_xla_is_not_given_an_epoch_that_the_device_cannot_hold(
+    monkeypatch, why
+):
+    if why == "too large":
+        monkeypatch.setattr(compiled_epoch, "_LARGEST_EPOCH_BYTES", 1)
+    method, task = begun(jit_compile=True)
+    batches = tiny.batches(task)
+    if why == "shapes may differ":
+        batches = task.train.batch(5).map(
+            lambda images, labels: (task.preprocess(images), labels)
+        )
+    method.train_epoch(batches, 0)
+    trained = method._trainer.compiled_epoch
+    assert trained._iterated.experimental_get_tracing_count() == 1
+    assert trained._stacked.experimental_get_tracing_count() == 0
 
 
 def test_refuses_batches_of_unknown_number():

@@ -32,6 +32,15 @@ def gaps_after(posteriors, tolerance=0.1):
     return gaps
 
 
+@pytest.mark.parametrize(
+    ("posterior", "assumed"),
+    [([0.05, 0.92, 0.03], [0.0, 1.0, 0.0]), ([0.11, 0.89, 0.0],) * 2],
+)
+def test_an_m_step_neglects_no_more_than_the_tolerance(posterior, assumed):
+    found = RareESteps(0.1).assumed(tf.constant(posterior))
+    np.testing.assert_array_equal(found, np.float32(assumed))
+
+
 SETTLED = [0.05, 0.92, 0.03]
 UNDECIDED = [0.11, 0.89, 0.0]
 OTHER = [0.92, 0.05, 0.03]
