@@ -68,8 +68,8 @@ def run_experiment(
         workdir: As in `run`. `None`: `runs/<run_name>_seed<seed>`, below the
             current folder.
         method: Makes the method. It is called with `backbone`, `head`,
-            `optimizer`, `learning_rate_decay`, `seed`, `jit_compile` and,
-            unless it shares in a way of its own, `sharing`.
+            `optimizer`, `learning_rate_decay`, `seed`, `jit_compile` if it is
+            not `None`, and, unless it shares in a way of its own, `sharing`.
         backbone: Function from image shape to a Keras model that ends in
             features.
         sharing: Makes the base learner. For a method that shares in a way of
@@ -122,7 +122,7 @@ def run_experiment(
         optimizer=optimizer,
         learning_rate_decay=learning_rate_decay,
         seed=seed,
-        jit_compile=jit_compile,
+        **({} if jit_compile is None else {"jit_compile": jit_compile}),
         **base_learner,
     )
     # The method calls these two for each task anew. Calling them here as well
@@ -240,6 +240,9 @@ def run(
         told = settings | {
             "deterministic": deterministic,
             "dtype_policy": keras.config.dtype_policy().name,
+            "tensor_float_32": (
+                tf.config.experimental.tensor_float_32_execution_enabled()
+            ),
         }
         config_text = describe(method, stream, told)
     folder = Workdir(workdir)

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError
 
-# With XLA an epoch of up to this size lies on the device.
-_LARGEST_EPOCH_BYTES = 2**31
+# With XLA so many mini-batches lie on the device at once, in a program that
+# does not depend on how many an epoch has.
+_AT_ONCE = 32
 
 
 class StepResult(NamedTuple):
@@ -32,9 +33,8 @@ class CompiledEpoch:
     Without XLA it draws from an iterator: a loop over a data set would become
     a function of that data set, which TensorFlow optimises anew in every
     epoch, for as long as ten steps take. XLA knows no iterators, so with it
-    the mini-batches of the epoch lie on the device from its beginning, and
-    the whole epoch is one program. One that is too large for that is drawn
-    from an iterator all the same, without XLA.
+    some mini-batches at a time are put on the device, and a call goes through
+    these.
 
     Args:
         train_step: `(images, labels) -> StepResult`.
@@ -67,18 +67,22 @@ class CompiledEpoch:
 
         Args:
             batches: As in `LifelongMethod.train_epoch`.
-            jit_compile: Whether XLA compiles it.
+            jit_compile: Whether XLA compiles it, if all have one shape.
 
         Raises:
             InputError: If it is not known how many there are, or there is
                 none.
         """
         num_batches = _num_batches_of(batches)
-        if not jit_compile or _num_bytes(batches) > _LARGEST_EPOCH_BYTES:
-            return self._iterated(iter(batches), num_batches)
-        return self._stacked(
-            *tf.data.experimental.get_single_element(batches.batch(num_batches))
+        if jit_compile and _of_one_shape(batches):
+            sums = [self._stacked(*part) for part in _parts(batches)]
+        else:
+            sums = [self._iterated(iter(batches), num_batches)]
+        count = tf.cast(num_batches, tf.float32)
+        loss, posterior = (
+            tf.add_n(of_parts) / count for of_parts in zip(*sums, strict=True)
         )
+        return StepResult(loss, posterior)
 
     @property
     def num_traces(self) -> int:
@@ -100,13 +104,22 @@ def _num_batches_of(batches: tf.data.Dataset) -> tf.Tensor:
     return num_batches
 
 
-def _num_bytes(batches: tf.data.Dataset) -> float:
-    """Returns the size of all mini-batches; infinite if shapes may differ."""
-    specs = batches.element_spec
-    if not all(spec.shape.is_fully_defined() for spec in specs):
-        return float("inf")
-    of_one = sum(s.dtype.size * s.shape.num_elements() for s in specs)
-    return of_one * int(batches.cardinality())
+def _of_one_shape(batches: tf.data.Dataset) -> bool:
+    return all(s.shape.is_fully_defined() for s in batches.element_spec)
+
+
+def _parts(
+    batches: tf.data.Dataset,
+) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """Yields images and labels of `_AT_ONCE` mini-batches, how many are."""
+    for part in batches.batch(_AT_ONCE):
+        count = part[0].shape[0]
+        padding = [0, _AT_ONCE - count]
+        images, labels = (
+            tf.pad(tensor, [padding, *[[0, 0]] * (tensor.shape.rank - 1)])
+            for tensor in part
+        )
+        yield images, labels, tf.constant(count)
 
 
 def _iterate(
@@ -128,12 +141,13 @@ def _go_through(
     num_configurations: int,
     images: tf.Tensor,
     labels: tf.Tensor,
+    num_batches: tf.Tensor,
 ) -> StepResult:
     return _train(
         train_step,
         num_configurations,
-        lambda number: (images[number], labels[number]),
-        tf.shape(images)[0],
+        lambda number: (tf.gather(images, number), tf.gather(labels, number)),
+        num_batches,
     )
 
 
@@ -143,6 +157,7 @@ def _train(
     batch: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
     num_batches: tf.Tensor,
 ) -> StepResult:
+    """Returns the sums over mini-batches."""
     loss = tf.zeros([])
     posterior = tf.zeros([num_configurations])
     for number in tf.range(num_batches):
@@ -150,5 +165,4 @@ def _train(
         loss += result.loss
         if result.posterior is not None:
             posterior += result.posterior
-    count = tf.cast(num_batches, tf.float32)
-    return StepResult(loss / count, posterior / count)
+    return StepResult(loss, posterior)

@@ -20,7 +20,7 @@ from lasem_tf.methods.compiled_epoch import StepResult
 from lasem_tf.methods.lasem_trainer import LasemTrainer
 from lasem_tf.methods.lifelong_method import EpochResult
 from lasem_tf.methods.m_step import ForwardPass
-from lasem_tf.methods.relatedness import relatedness
+from lasem_tf.methods.relatedness import answers, relatedness
 from lasem_tf.methods.selective_method import SelectiveMethod
 from lasem_tf.methods.task_parameters import Variables
 from lasem_tf.networks.backbones import Backbone
@@ -30,8 +30,6 @@ from lasem_tf.tasks import Task
 from lasem_tf.transfer import TransferConfiguration, candidate_configurations
 
 PRIORS = ("counts", "average", "historic", "related")
-# Images of a new task on which earlier networks are asked.
-_NUM_ASKED = 250
 _ROUNDING = 2.0**-24  # Of float32 beside 1.
 
 
@@ -70,12 +68,13 @@ class Lasem(SelectiveMethod):
             few enough candidates hold all but that for it to pay, it costs
             one plain network for each of them, and weights that none of them
             uses rest. The default lies below the rounding of the loss;
-            `None` neglects nothing, at full cost. Random layers other than
-            dropout draw once for all candidates then, else for each.
+            `None` neglects nothing, at full cost, and so it is with XLA.
+            Random layers other than dropout draw once for all candidates
+            then, else for each.
         e_step_tolerance: `None` gives every mini-batch an E-step, as in the
-            paper. Else how much posterior mass M-steps may neglect, and then
-            many mini-batches go without an E-step, which costs little more
-            than one plain network; see `RareESteps`.
+            paper. Else how much posterior mass may be neglected on mini-batches
+            without one, which cost little more than one plain network; see
+            `RareESteps`.
         e_step_dtype: What the E-step's convolutions are computed in:
             `"float32"` or, faster where the processor knows it, `"bfloat16"`;
             the M-step then computes its own.
@@ -130,9 +129,15 @@ class Lasem(SelectiveMethod):
             found.append(f"e_step_tolerance={self.e_step_tolerance}")
         if self.e_step_dtype != "float32":
             found.append(f"e_step_dtype={self.e_step_dtype}")
-        if (self.pruning_floor or 0.0) > _ROUNDING:
+        if (self._floor or 0.0) > _ROUNDING:
             found.append(f"pruning_floor={self.pruning_floor}")
         return tuple(found)
+
+    @property
+    def _floor(self) -> float | None:
+        # Which candidates count is known only when a step is made, and a GPU
+        # is done with all of them before it could be told.
+        return None if self._with_xla else self.pruning_floor
 
     def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
         return candidate_configurations(
@@ -157,20 +162,10 @@ class Lasem(SelectiveMethod):
     def _asked(
         self, task_index: int, task: Task
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what an earlier network answers to a new task's images.
-
-        Probabilities [num_images, num_classes] and the true labels.
-        """
-        # Streams may hold the images of one class after the other.
+        """Returns what an earlier network answers to a new task's images."""
         seed = derive_seed(self.seed, "asked", len(self._finished))
-        mixed = task.train.shuffle(task.num_train, seed=seed)
-        images, labels = next(iter(mixed.batch(_NUM_ASKED)))
-        images = task.preprocess(images)
         size = self.parameters(task_index).image_shape[:2]
-        if size != task.image_shape[:2]:
-            images = tf.image.resize(images, size)
-        logits = self.predictor(task_index)(images)
-        return tf.nn.softmax(logits).numpy(), labels.numpy()
+        return answers(self.predictor(task_index), task, size, seed)
 
     def end_task(self) -> None:
         """See `LifelongMethod.end_task`."""
@@ -218,9 +213,7 @@ class Lasem(SelectiveMethod):
             configurations,
             self.optimizer(),
             self._train_step,
-            # Which candidates count is known only when a step is made, and a
-            # GPU is done with all of them before it could be told.
-            None if self._with_xla else self.pruning_floor,
+            self._floor,
             self.e_step_tolerance,
             self.e_step_dtype,
         )
@@ -243,13 +236,13 @@ class Lasem(SelectiveMethod):
     def _em_step(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:
         """One E-step and its M-steps."""
         posterior, forward = self._e_step(images, labels)
-        assumed, rare = posterior, self._trainer.rare_e_steps
-        if rare is not None:
-            rare.observe(posterior, self._trainer.evidence)
-            assumed = rare.assumed(posterior)
-        loss = self._descend(images, labels, assumed, forward)
+        if self._trainer.rare_e_steps is not None:
+            self._trainer.rare_e_steps.observe(
+                posterior, self._trainer.evidence
+            )
+        loss = self._descend(images, labels, posterior, forward)
         for _ in range(self.num_m_steps - 1):
-            loss = self._descend(images, labels, assumed)
+            loss = self._descend(images, labels, posterior)
         return StepResult(loss, posterior)
 
     def _m_step_alone(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:

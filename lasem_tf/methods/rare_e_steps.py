@@ -13,10 +13,10 @@ class RareESteps:
     """Says which mini-batches can go without an E-step.
 
     Not in the paper. After an E-step that leaves the most probable candidate
-    all but `tolerance` of the posterior, this one is trained alone on the same
-    mini-batch, and on some more that go without: none after the first such
-    E-step, then 1, 3, 7, up to 255, for as long as E-steps go on finding this
-    candidate, and finding it ahead of all others in evidence. After one that finds anything else, the next
+    all but `tolerance` of the posterior, some mini-batches train this one
+    alone: none after the first such E-step, then 1, 3, 7, up to 255, for as
+    long as E-steps go on finding this candidate, and finding it ahead of all
+    others in evidence. After one that finds anything else, the next
     mini-batch has an E-step too, and the gaps grow from nothing again.
     Mini-batches without an E-step count for no candidate, so that a lead
     rests on what E-steps found and cannot feed itself.
@@ -43,23 +43,6 @@ class RareESteps:
             self._most_probable,
             self._num_agreed,
         )
-
-    def assumed(self, posterior: tf.Tensor) -> tf.Tensor:
-        """Returns what an M-step after an E-step may take for its posterior.
-
-        The candidate that holds all but `tolerance` is trained alone here
-        too: a good part of the first epochs' time is saved.
-
-        Args:
-            posterior: float32 [num_configurations], what the E-step found.
-
-        Returns:
-            float32 [num_configurations].
-        """
-        best = tf.argmax(posterior)
-        holds = tf.gather(posterior, best) >= 1 - self._tolerance
-        alone = tf.one_hot(best, tf.size(posterior))
-        return tf.where(holds, alone, posterior)
 
     @property
     def is_due(self) -> tf.Tensor:

@@ -2,7 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import tensorflow as tf
+
+from lasem_tf.tasks import Task
+
+_NUM_ASKED = 250
+
+
+def answers(
+    predictor: Callable[[tf.Tensor], tf.Tensor],
+    task: Task,
+    size: tuple[int | None, ...],
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what an earlier task's network answers to a new task's images.
+
+    Args:
+        predictor: Preprocessed images -> logits.
+        task: The new one; up to 250 of its training images are asked about.
+        size: Height and width that the network is for.
+        seed: Says which images.
+
+    Returns:
+        Probabilities, float32 [num_images, num_network_classes], and the true
+        labels, int32 [num_images].
+    """
+    # Streams may hold the images of one class after the other.
+    mixed = task.train.shuffle(task.num_train, seed=seed)
+    images, labels = next(iter(mixed.batch(_NUM_ASKED)))
+    images = task.preprocess(images)
+    if tuple(size) != task.image_shape[:2]:
+        images = tf.image.resize(images, size)
+    return tf.nn.softmax(predictor(images)).numpy(), labels.numpy()
 
 
 def leep(probabilities: np.ndarray, labels: np.ndarray) -> float:

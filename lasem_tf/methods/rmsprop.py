@@ -48,18 +48,18 @@ class RMSprop(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._mean_squares, self._last_steps = (
-            [
-                self.add_variable_from_reference(
-                    v, name=name, initializer=initializer
-                )
-                for v in variables
-            ]
-            for name, initializer in (
-                ("mean_square", "ones"),
-                ("last_step", "zeros"),
+        self._mean_squares = [
+            self.add_variable_from_reference(
+                v, name="mean_square", initializer="ones"
             )
-        )
+            for v in variables
+        ]
+        # TensorFlow's operation wants the step before, for a momentum that is
+        # 0 here. Nothing depends on it, so nobody needs to keep it.
+        self._unused = [
+            tf.Variable(tf.zeros(v.shape, v.dtype), trainable=False)
+            for v in variables
+        ]
 
     def update_step(
         self,
@@ -76,7 +76,7 @@ class RMSprop(keras.optimizers.Optimizer):
         tf.raw_ops.ResourceApplyRMSProp(
             var=variable.handle,
             ms=self._mean_squares[index].value.handle,
-            mom=self._last_steps[index].value.handle,
+            mom=self._unused[index].handle,
             lr=tf.cast(learning_rate, variable.dtype),
             rho=tf.constant(self.rho, variable.dtype),
             momentum=tf.constant(0, variable.dtype),

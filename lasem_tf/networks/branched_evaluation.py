@@ -25,22 +25,14 @@ from lasem_tf.layers.selective_conv import (
 )
 from lasem_tf.networks.branches import Branches, Restriction, restrict
 from lasem_tf.networks.layer_graph import Step, Value, takes_training
+from lasem_tf.networks.ordinary_layers import (
+    call,
+    call_part_by_part,
+    same_dropout,
+)
 from lasem_tf.networks.selective_network import SelectiveNetwork, with_training
 from lasem_tf.networks.trials import check_batch_independent
 from lasem_tf.transfer import TransferConfiguration
-
-# They compute nothing, so they give the same in any dtype.
-_MOVE_OR_COMPARE = (
-    keras.layers.Cropping2D,
-    keras.layers.Flatten,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.Permute,
-    keras.layers.Reshape,
-    keras.layers.ReLU,
-    keras.layers.UpSampling2D,
-    keras.layers.ZeroPadding2D,
-)
 
 
 class BranchedResult(NamedTuple):
@@ -88,6 +80,7 @@ class BranchedEvaluation:
         self._network = network
         self._graph = network.graph
         self._configurations = tuple(configurations)
+        self._dtype = network.selective_layers[0].compute_dtype
         self._layer_index = {
             id(layer): index
             for index, layer in enumerate(network.selective_layers)
@@ -121,7 +114,7 @@ class BranchedEvaluation:
         )
         convolved = {}
 
-        def call(step: Step, args: tuple, kwargs: dict) -> Any:
+        def call_step(step: Step, args: tuple, kwargs: dict) -> Any:
             if isinstance(step.layer, SelectiveConv2D):
                 (value,) = step.outputs
                 outputs = self._branch(step, args[0], filters, convolve, batch)
@@ -132,7 +125,7 @@ class BranchedEvaluation:
             return self._call_aligned(step.layer, args, kwargs, batch)
 
         root = Branches((images,), (), ((),))
-        output = self._graph.run(root, call)[self._graph.output]
+        output = self._graph.run(root, call_step)[self._graph.output]
         return BranchedResult(self._logits(output, batch), convolved)
 
     def of_candidate(
@@ -145,7 +138,7 @@ class BranchedEvaluation:
             candidate: int [], its number.
 
         Returns:
-            float32 [batch, ...] each.
+            float [batch, ...] each.
         """
         found = {}
         for value, branches in evaluation.convolved.items():
@@ -191,7 +184,9 @@ class BranchedEvaluation:
         """Calls an ordinary layer once for all rows of its inputs."""
         inputs = _branches((args, kwargs))
         if len(inputs) == 1 and not takes_training(layer):
-            return _call_part_by_part(layer, args, kwargs, inputs[0])
+            return call_part_by_part(
+                layer, args, kwargs, inputs[0], self._dtype
+            )
         layers = tuple(sorted({index for b in inputs for index in b.layers}))
         rows = self._rows(layers) if len(inputs) > 1 else inputs[0].rows
 
@@ -203,9 +198,9 @@ class BranchedEvaluation:
         args, kwargs = tree.map_structure(align, (args, kwargs))
         drops = kwargs.get("training") and len(rows) > 1
         if drops and isinstance(layer, keras.layers.Dropout):
-            outputs = _same_dropout(layer, args[0], len(rows), batch, kwargs)
+            outputs = same_dropout(layer, args[0], len(rows), batch, kwargs)
         else:
-            outputs = _call(layer, args, kwargs)
+            outputs = call(layer, args, kwargs, self._dtype)
         return tree.map_structure(
             lambda tensor: Branches((tensor,), layers, rows), outputs
         )
@@ -214,6 +209,8 @@ class BranchedEvaluation:
         """Orders the rows of the output as the candidates are ordered."""
         rows = [restrict(c, output.layers) for c in self._configurations]
         tensor = output.take(output.sources(output.layers, rows), batch)
+        if tensor.dtype == tf.bfloat16:
+            tensor = tf.cast(tensor, self._dtype)
         return tf.reshape(tensor, [len(rows), batch, *tensor.shape[1:]])
 
     def _rows(self, layers: tuple[int, ...]) -> tuple[Restriction, ...]:
@@ -275,50 +272,6 @@ def _trains_on_batch_statistics(layer: Any) -> bool:
         isinstance(part, keras.layers.BatchNormalization) and part.trainable
         for part in layer._flatten_layers()
     )
-
-
-def _call(layer: Any, args: tuple, kwargs: dict) -> Any:
-    """Calls an ordinary layer, without a cast where it computes nothing."""
-    if type(layer) in _MOVE_OR_COMPARE:
-        return layer.call(*args, **kwargs)
-    return layer(*args, **kwargs)
-
-
-def _call_part_by_part(
-    layer: Any, args: tuple, kwargs: dict, branches: Branches
-) -> Any:
-    """Calls a layer that treats every image alike, without joining parts."""
-
-    def call(part: tf.Tensor) -> Any:
-        part_args, part_kwargs = tree.map_structure(
-            lambda a: part if a is branches else a, (args, kwargs)
-        )
-        return _call(layer, part_args, part_kwargs)
-
-    return tree.map_structure(
-        lambda *parts: Branches(parts, branches.layers, branches.rows),
-        *map(call, branches.parts),
-    )
-
-
-def _same_dropout(
-    layer: keras.layers.Dropout,
-    inputs: tf.Tensor,
-    num_rows: int,
-    batch: int | tf.Tensor,
-    kwargs: dict,
-) -> tf.Tensor:
-    """Drops the same units in every row.
-
-    Candidates are compared on the same images; on the same units they are
-    compared without the noise of different draws, and leaving a candidate
-    out does not change what the others see.
-    """
-    shape = inputs.shape[1:]
-    kept = layer(tf.ones([batch, *shape], inputs.dtype), **kwargs)
-    by_row = tf.reshape(inputs, [num_rows, batch, *shape])
-    by_row = tf.cast(by_row, kept.dtype)
-    return tf.reshape(by_row * kept, [-1, *shape])
 
 
 def _branches(structure: Any) -> list[Branches]:

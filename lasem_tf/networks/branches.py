@@ -26,8 +26,8 @@ class Branches:
     and joining what is small is cheap.
 
     Attributes:
-        parts: float32 [num_rows_of_part * batch, ...] each; rows one after
-            another.
+        parts: One or two, float [num_rows_of_part * batch, ...] each; rows one
+            after another.
         layers: The selective layers it depends on, ascending.
         rows: For each row the choices in `layers`.
     """
@@ -81,20 +81,20 @@ class Branches:
         """
         batch = sum(tf.shape(part)[0] for part in self.parts) // len(self.rows)
 
-        def of(parts: Sequence[tf.Tensor], number: tf.Tensor) -> tf.Tensor:
-            first, *others = parts
-            by_row = tf.reshape(first, [-1, batch, *first.shape[1:]])
-            if not others:
-                return by_row[number]
-            size = tf.shape(by_row, number.dtype)[0]
-            # Not `tf.where`, which would go through what it does not take.
-            return tf.cond(
-                number < size,
-                lambda: by_row[number],
-                lambda: of(others, number - size),
-            )
+        def of(part: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+            shape = [-1, batch, *part.shape[1:]]
+            return tf.gather(tf.reshape(part, shape), number)
 
-        return of(self.parts, number)
+        if len(self.parts) == 1:
+            return of(self.parts[0], number)
+        first, second = self.parts
+        size = tf.cast(tf.shape(first)[0] // batch, number.dtype)
+        # Not `tf.where`, which would go through what it does not take.
+        return tf.cond(
+            number < size,
+            lambda: of(first, number),
+            lambda: of(second, number - size),
+        )
 
 
 def restrict(

@@ -320,15 +320,19 @@ def test_xla_computes_the_same(golden):
 
 
 def test_xla_compiles_no_epoch_anew():
-    """It would if a step indexed with what it has computed."""
+    """It would if a step indexed with what it has computed.
+
+    Nor does it for another number of mini-batches.
+    """
     method = made(("lasem_rare_e_steps", "hps"), jit_compile=True)
     method.begin_task(TASKS[0])
     seconds = []
-    for epoch in range(4):
+    for epoch in range(6):
+        batches = tiny.batches(TASKS[0]).take(1 + epoch % 3)
         began = time.perf_counter()
-        train(method, 0, epoch)
+        method.train_epoch(batches, epoch)
         seconds.append(time.perf_counter() - began)
-    assert min(seconds[1:]) < seconds[0] / 5
+    assert np.median(seconds[1:]) < seconds[0] / 5
 
 
 @pytest.mark.parametrize("name", ["darts", "dynamically_expandable"])

@@ -367,18 +367,23 @@ def test_an_epoch_does_not_make_its_step_a_function_of_the_data_set():
     assert not {op for op in operations if op.endswith("Dataset")}
 
 
-@pytest.mark.parametrize("why", ["too large", "shapes may differ"])
-def test_xla_is_not_given_an_epoch_that_the_device_cannot_hold(
-    monkeypatch, why
-):
-    if why == "too large":
-        monkeypatch.setattr(compiled_epoch, "_LARGEST_EPOCH_BYTES", 1)
+def test_an_epoch_with_xla_is_cut_into_parts_of_one_size(monkeypatch):
+    monkeypatch.setattr(compiled_epoch, "_AT_ONCE", 2)
+    results = []
+    for jit_compile in (False, True):
+        method, task = begun(jit_compile=jit_compile)
+        results.append(method.train_epoch(tiny.batches(task), 0))  # 3 batches
+        assert method._trainer.compiled_epoch.num_traces == 1
+    plain, compiled = results
+    assert compiled.loss == pytest.approx(plain.loss, rel=1e-5)
+    np.testing.assert_allclose(compiled.posterior, plain.posterior, rtol=1e-4)
+
+
+def test_mini_batches_of_several_shapes_go_without_xla():
     method, task = begun(jit_compile=True)
-    batches = tiny.batches(task)
-    if why == "shapes may differ":
-        batches = task.train.batch(5).map(
-            lambda images, labels: (task.preprocess(images), labels)
-        )
+    batches = task.train.batch(5).map(
+        lambda images, labels: (task.preprocess(images), labels)
+    )
     method.train_epoch(batches, 0)
     trained = method._trainer.compiled_epoch
     assert trained._iterated.experimental_get_tracing_count() == 1

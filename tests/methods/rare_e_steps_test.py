@@ -32,15 +32,6 @@ def gaps_after(posteriors, tolerance=0.1):
     return gaps
 
 
-@pytest.mark.parametrize(
-    ("posterior", "assumed"),
-    [([0.05, 0.92, 0.03], [0.0, 1.0, 0.0]), ([0.11, 0.89, 0.0],) * 2],
-)
-def test_an_m_step_neglects_no_more_than_the_tolerance(posterior, assumed):
-    found = RareESteps(0.1).assumed(tf.constant(posterior))
-    np.testing.assert_array_equal(found, np.float32(assumed))
-
-
 SETTLED = [0.05, 0.92, 0.03]
 UNDECIDED = [0.11, 0.89, 0.0]
 OTHER = [0.92, 0.05, 0.03]
@@ -198,7 +189,7 @@ def test_e_steps_become_rare_and_select_what_all_of_them_select():
 def test_e_steps_come_back_when_the_posterior_moves():
     method = lasem(e_step_tolerance=0.5, num_epochs=30)
     selected = method._selected_configuration()
-    batches = [*tiny.batches(tiny.task(num_images=40), batch_size=20)] * 32
+    batches = [*tiny.batches(tiny.task(num_images=40), batch_size=20)] * 40
     assert sum(counted_e_steps(method, batches[:8])) <= 2
     # What this candidate does not use stays as it was, and is better now.
     for layer, shared in zip(
@@ -210,6 +201,7 @@ def test_e_steps_come_back_when_the_posterior_moves():
     due = counted_e_steps(method, batches)
     first = due.index(True)
     assert first <= 68, "no longer than it had rested"
+    assert len(due) > 72
     assert all(due[first + 1 : first + 4])
 
 
