@@ -40,7 +40,8 @@ def main() -> None:
         _learn(method, number, first, batches)
         for number in range(arguments.num_tasks)
     ]
-    summary = _summary(found)
+    own = 4 * method.num_parameters / arguments.num_tasks / 2**20
+    summary = [*_summary(found), f"parameters per task: {own:.2f} MiB"]
     header = ["task", "start s", "step ms", "resident MiB", "traces"]
     rows = [
         [str(value) for value in list(result.values())[: len(header)]]
@@ -97,11 +98,13 @@ def _summary(found: list[dict[str, float]]) -> list[str]:
     ratio = median("step_milliseconds", late) / median(
         "step_milliseconds", early
     )
+    steps = [result["step_milliseconds"] for result in found]
     growth = median("resident_mebibytes", late) - median(
         "resident_mebibytes", early
     )
     return [
         f"step, last to first {few} tasks: {ratio:.2f}",
+        f"step, last to first task: {steps[-1] / steps[0]:.2f}",
         f"memory per task: {growth / max(1, len(found) - few):.2f} MiB",
         f"start of a further task: {median('start_seconds', late):.1f} s",
     ]

@@ -126,7 +126,7 @@ def _variants(
 ) -> dict[str, methods.Lasem]:
     """Returns methods that have begun their second task, by name."""
     variants = {"static": begun(methods.Static)}
-    if 2 ** _depth(network) <= arguments.max_networks:
+    if 2 ** depth(network) <= arguments.max_networks:
         variants["one network each"] = begun(
             OneNetworkPerConfiguration, jit_compile=False
         )
@@ -192,7 +192,7 @@ def begin_second_task(
     return made
 
 
-def _depth(network: str) -> int:
+def depth(network: str) -> int:
     backbone, size = NETWORKS[network]
     return len(convolutions(backbone((size, size, 3))))
 

@@ -5,8 +5,8 @@
 
 Variants learn the same tasks at the paper's learning rate, epoch by epoch in
 turns, so that a noisy machine is noisy for all. "first epoch" is from the
-beginning of the task to the end of its first epoch, compilation included (the
-variant named first also starts TensorFlow); "task" is all of it, selection
+beginning of the task to the end of its first epoch, compilation included, but
+not the start of TensorFlow; "task" is all of it, selection
 included, but neither drawing of mini-batches nor evaluation. Accuracy is that
 on the test images at the end of the task.
 
@@ -51,6 +51,7 @@ def main() -> None:
         data_dir=arguments.data_dir,
         num_tasks=arguments.num_tasks,
     )
+    step_time.begin_second_task("cifar", arguments.learner, methods.Static)
     made = {name: _made(name, arguments) for name in arguments.variants}
     evaluation = StreamEvaluation(stream, batch_size=250)
     found = []
