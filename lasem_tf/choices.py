@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from lasem_tf.checks import InputError
+from lasem_tf.checks import InputError, check_one_of
 
 _EXAMPLES = {
     "stream": "data.digits",
@@ -37,6 +38,19 @@ def set_dtype_policy(name: str) -> None:
             received=f"dtype_policy={name!r}",
             remedy="Pass for example `dtype_policy='mixed_bfloat16'`.",
         ) from error
+
+
+def set_tensor_float_32(allowed: bool) -> None:
+    """Says whether a GPU may round what it multiplies, for the whole process.
+
+    Args:
+        allowed: To eleven bits; otherwise to float32's 24.
+
+    Raises:
+        InputError: If it is neither true nor false.
+    """
+    check_one_of("tensor_float_32", allowed, (False, True))
+    tf.config.experimental.enable_tensor_float_32_execution(bool(allowed))
 
 
 def made(

@@ -16,7 +16,12 @@ import keras
 import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_whole_number
-from lasem_tf.choices import check_optimizer, made, set_dtype_policy
+from lasem_tf.choices import (
+    check_optimizer,
+    made,
+    set_dtype_policy,
+    set_tensor_float_32,
+)
 from lasem_tf.data.augmentation import Augmentation, check_augmentation
 from lasem_tf.evaluation.history import AccuracyHistory
 from lasem_tf.export.saved_model import ExportTasks
@@ -109,7 +114,7 @@ def run_experiment(
         Interrupted: As in `run`.
     """
     set_dtype_policy(dtype_policy)
-    tf.config.experimental.enable_tensor_float_32_execution(tensor_float_32)
+    set_tensor_float_32(tensor_float_32)
     # What needs no data is refused before data are read.
     base_learner = _base_learner(method, sharing)
     tasks = made("stream", stream, TaskStream, seed=seed).first(num_tasks)

@@ -20,6 +20,7 @@ from lasem_tf.methods.compiled_epoch import StepResult
 from lasem_tf.methods.lasem_trainer import LasemTrainer
 from lasem_tf.methods.lifelong_method import EpochResult
 from lasem_tf.methods.m_step import ForwardPass
+from lasem_tf.methods.network_method import on_gpu
 from lasem_tf.methods.relatedness import answers, relatedness
 from lasem_tf.methods.selective_method import SelectiveMethod
 from lasem_tf.methods.task_parameters import Variables
@@ -68,9 +69,9 @@ class Lasem(SelectiveMethod):
             few enough candidates hold all but that for it to pay, it costs
             one plain network for each of them, and weights that none of them
             uses rest. The default lies below the rounding of the loss;
-            `None` neglects nothing, at full cost, and so it is with XLA.
-            Random layers other than dropout draw once for all candidates
-            then, else for each.
+            `None` neglects nothing, at full cost, and so it is on a GPU and
+            with XLA. Random layers other than dropout draw once for all
+            candidates then, else for each.
         e_step_tolerance: `None` gives every mini-batch an E-step, as in the
             paper. Else how much posterior mass may be neglected on mini-batches
             without one, which cost little more than one plain network; see
@@ -135,9 +136,9 @@ class Lasem(SelectiveMethod):
 
     @property
     def _floor(self) -> float | None:
-        # Which candidates count is known only when a step is made, and a GPU
-        # is done with all of them before it could be told.
-        return None if self._with_xla else self.pruning_floor
+        # Which candidates count is known only when a step is made: XLA wants
+        # it before, and a GPU is done with all before it could be told.
+        return None if self._with_xla or on_gpu() else self.pruning_floor
 
     def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
         return candidate_configurations(

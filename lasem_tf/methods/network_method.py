@@ -89,8 +89,7 @@ class NetworkMethod(LifelongMethod):
     def _with_xla(self) -> bool:
         """Whether XLA compiles an epoch."""
         if self.jit_compile is None:
-            on_gpu = bool(tf.config.list_logical_devices("GPU"))
-            return on_gpu and self.compiles_with_xla
+            return on_gpu() and self.compiles_with_xla
         return self.jit_compile
 
     def _start_epoch(self, global_epoch: int) -> float:
@@ -113,6 +112,11 @@ class NetworkMethod(LifelongMethod):
         keras.utils.set_random_seed(
             derive_seed(self.seed, "initial_weights", task_index)
         )
+
+
+def on_gpu() -> bool:
+    """Whether TensorFlow has a GPU, which it then computes on."""
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def no_such_task(task_index: int, num_finished: int) -> InputError:

@@ -23,7 +23,8 @@ class RareESteps:
 
     So what is assumed differs from what the last E-step found by a total
     variation of at most `tolerance`; and a posterior that moves is noticed
-    after no longer than it had rested, and at most 255 mini-batches.
+    after no longer than it had rested, and at most 255 mini-batches. Nothing
+    bounds what an E-step on a mini-batch without one would have found.
 
     Args:
         tolerance: How much of the posterior may be neglected, in [0, 1].

@@ -349,6 +349,7 @@ def test_xla_is_left_to_the_device_unless_asked_for(monkeypatch):
     gpus.append("GPU:0")
     assert made(("lasem", "hps"))._with_xla
     assert not made(("darts", "hps"))._with_xla
+    assert made(("lasem", "hps"), jit_compile=False)._floor is None
     assert not made(("lasem", "hps"), jit_compile=False)._with_xla
     with pytest.raises(InputError, match="`jit_compile` must be True, False"):
         made(("lasem", "hps"), jit_compile="yes")
