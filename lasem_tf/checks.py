@@ -114,13 +114,13 @@ def check_count(name: str, value: int, minimum: int) -> None:
         )
 
 
-def check_one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Raises an `InputError` if `value` is none of the `allowed` words.
+def check_one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    """Raises an `InputError` if `value` is none of the `allowed` values.
 
     Args:
         name: What the user calls the value.
         value: The value received.
-        allowed: Every word that would have done.
+        allowed: Every value that would have done.
 
     Raises:
         InputError: If `value` is not in `allowed`.

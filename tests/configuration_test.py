@@ -389,7 +389,7 @@ def test_nothing_stays_of_what_was_read_before():
         ),
         (["run_experiment.dtype_policy='x'"], "`dtype_policy` must be one"),
         (["run_experiment.tensor_float_32='x'"], "`tensor_float_32` must be"),
-        (["run_experiment.jit_compile='x'"], "`jit_compile` must be True"),
+        (["run_experiment.jit_compile='x'"], "`jit_compile` must be one of"),
         (["run_experiment.stream=@RMSprop"], "stream` must .* TaskStream"),
         (["run_experiment.backbone=@RMSprop"], "Received: backbone=RMSprop"),
     ],

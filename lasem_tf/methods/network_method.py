@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from lasem_tf.checks import InputError, check_at_least
+from lasem_tf.checks import InputError, check_at_least, check_one_of
 from lasem_tf.methods.lifelong_method import (
     EpochResult,
     LifelongMethod,
@@ -41,10 +41,11 @@ class NetworkMethod(LifelongMethod):
             as long with it.
 
     Raises:
-        InputError: If XLA cannot compile a method that shall be compiled.
+        InputError: If `jit_compile` is none of these, or true for a method
+            that XLA cannot compile.
     """
 
-    # Whether shapes are known before a step is made.
+    # Whether all shapes are known before a step is made.
     compiles_with_xla = True
 
     def __init__(
@@ -56,7 +57,14 @@ class NetworkMethod(LifelongMethod):
         seed: int = 0,
         jit_compile: bool | None = None,
     ):
-        _check_jit_compile(jit_compile, type(self))
+        check_one_of("jit_compile", jit_compile, (None, True, False))
+        if jit_compile and not self.compiles_with_xla:
+            raise InputError(
+                f"XLA cannot compile {type(self).__name__}: not all shapes "
+                "are known before a step is made.",
+                received="jit_compile=True",
+                remedy="Leave it out.",
+            )
         check_at_least("learning_rate_decay", learning_rate_decay, 0)
         self.backbone = backbone
         self.optimizer = optimizer
@@ -131,22 +139,3 @@ def no_such_task(task_index: int, num_finished: int) -> InputError:
         received=f"task_index={task_index} after {num_finished} finished tasks",
         remedy="Tasks are numbered from 0.",
     )
-
-
-def _check_jit_compile(
-    jit_compile: bool | None, method: type[NetworkMethod]
-) -> None:
-    if jit_compile not in (None, True, False):
-        raise InputError(
-            "`jit_compile` must be True, False or None, which leaves it to "
-            "the device.",
-            received=f"jit_compile={jit_compile!r}",
-            remedy="Leave it out.",
-        )
-    if jit_compile and not method.compiles_with_xla:
-        raise InputError(
-            f"XLA cannot compile {method.__name__}, whose steps differ in "
-            "what they go through.",
-            received="jit_compile=True",
-            remedy="Leave it out.",
-        )

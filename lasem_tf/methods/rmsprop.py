@@ -67,7 +67,13 @@ class RMSprop(keras.optimizers.Optimizer):
         variable: keras.Variable | tf.Variable,
         learning_rate: tf.Tensor,
     ) -> None:
-        """Applies one gradient to one variable."""
+        """Applies one gradient to one variable.
+
+        Args:
+            gradient: Of the shape of `variable`.
+            variable: One of those it was built with.
+            learning_rate: float [].
+        """
         index = self._get_variable_index(variable)
         if isinstance(variable, keras.Variable):
             variable = variable.value

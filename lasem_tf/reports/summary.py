@@ -14,6 +14,7 @@ import tensorflow as tf
 from lasem_tf.checks import InputError
 from lasem_tf.evaluation import metrics
 from lasem_tf.files import write_atomically, write_json
+from lasem_tf.methods.network_method import on_gpu
 from lasem_tf.reports.run_view import RunView
 
 
@@ -144,8 +145,7 @@ def _approximations(run: RunView) -> list[str]:
     """Returns what the run did for speed that changes numbers."""
     policy = keras.config.dtype_policy().name
     lower = [] if policy == "float32" else [f"dtype_policy={policy}"]
-    on_gpu = tf.config.list_logical_devices("GPU")
-    if on_gpu and tf.config.experimental.tensor_float_32_execution_enabled():
+    if on_gpu() and tf.config.experimental.tensor_float_32_execution_enabled():
         lower.append("tensor_float_32")
     return [*run.method.approximations, *lower]
 

@@ -66,7 +66,7 @@ def test_an_e_step_in_bfloat16_leaves_the_run_where_it_was(learner):
     assert_near(method, losses, exact, expected)
 
 
-def test_activations_of_such_an_e_step_are_cast_once_per_convolution():
+def test_activations_of_such_an_e_step_are_cast_up_once():
     """Pooling only compares: there is no need to go up and down for it."""
     method, _ = trained(e_step_dtype="bfloat16")
     method.begin_task(tiny.task())
