@@ -6,19 +6,24 @@
 "delivers" draws the training mini-batches of whole epochs, in a compiled loop
 as training does, and does nothing with them; "consumes" trains one plain
 network on one task, all shared, with mini-batches that lie ready. The two take
-turns, some epochs at a time.
+turns, some epochs at a time. Streams need the data that their recipes need;
+Office-Home, which everyone must fetch by hand, runs where it is asked for, and
+arrays of its size stand in for it otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import measuring
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from lasem_tf import backbones, data, layers, methods
 from lasem_tf.data.pipeline import training_batches
@@ -29,11 +34,27 @@ BATCH_SIZE = 10
 EPOCHS = 5  # A sample.
 
 
-def _arrays(size: int) -> TaskStream:
-    """Photographs for all that the pipeline knows: noise of their size."""
+def _photographs(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images of noise and labels; nothing looks at what they show."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (300, size, size, 3), np.uint8)
-    return data.from_arrays([(images, np.arange(300) % 10)])
+    return images, np.arange(300) % 10
+
+
+def _arrays() -> TaskStream:
+    return data.from_arrays([_photographs(128)])
+
+
+def _image_folder() -> TaskStream:
+    with tempfile.TemporaryDirectory() as folder:
+        photos = pathlib.Path(folder, "photos")
+        for number, (image, label) in enumerate(
+            zip(*_photographs(120), strict=True)
+        ):
+            path = photos / f"class {label}" / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+        return data.image_folder(photos, cache_dir=f"{folder}/cache")
 
 
 # How a stream is made, and the network that trains on it.
@@ -44,12 +65,21 @@ STREAMS: dict[str, tuple[Callable[..., TaskStream], Callable]] = {
         functools.partial(data.cifar100, num_tasks=1),
         backbones.cifar,
     ),
+    "tfds_classes of cifar100": (
+        functools.partial(
+            data.tfds_classes, "cifar100", 10, train_fraction=0.04
+        ),
+        backbones.cifar,
+    ),
     "stl10": (
         functools.partial(data.stl10, num_tasks=1, train_fraction=1.0),
         backbones.stl10,
     ),
-    "arrays of 96x96": (functools.partial(_arrays, 96), backbones.stl10),
+    "image_folder": (_image_folder, backbones.stl10),
+    "arrays": (_arrays, backbones.office_home),
+    "office_home": (data.office_home, backbones.office_home),
 }
+_BY_HAND = "office_home"
 
 
 def main() -> None:
@@ -138,7 +168,10 @@ def _drain(batches: Iterator, num_batches: tf.Tensor) -> tf.Tensor:
 def _parser() -> argparse.ArgumentParser:
     parser = measuring.parser(__doc__)
     parser.add_argument(
-        "--streams", nargs="+", choices=STREAMS, default=list(STREAMS)
+        "--streams",
+        nargs="+",
+        choices=STREAMS,
+        default=[name for name in STREAMS if name != _BY_HAND],
     )
     parser.add_argument("--rounds", type=int, default=7, help="samples each")
     return parser

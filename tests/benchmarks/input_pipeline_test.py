@@ -19,3 +19,12 @@ def test_rates_are_images_per_second(script, monkeypatch):
     assert found["delivered_per_second"] % 50 == 0
     assert found["delivered_per_second"] == 4 * found["consumed_per_second"]
     assert found["ratio"] == pytest.approx(4)
+
+
+def test_a_folder_outlives_its_files(script):
+    (task,) = script("input_pipeline")._image_folder()
+    assert task.image_shape == (96, 96, 3)
+    assert task.num_train == 200
+    assert len(task.class_names) == 10
+    image, _ = next(iter(task.train))
+    assert image.numpy().std() > 0
