@@ -38,6 +38,7 @@ LINES = {
     ],
     "HPS, LASEM": ["hps"],
     "HPS, LASEM in mixed bfloat16": ["hps", "precision/mixed_bfloat16"],
+    "HPS, LASEM with a bfloat16 E-step": ["hps", "lasem_bfloat16_e_step"],
     "HPS, LASEM with rare E-steps": ["hps", "lasem_rare_e_steps"],
     "HPS, LASEM with rare E-steps in bfloat16": [
         "hps",
