@@ -92,6 +92,7 @@ class BruteForceTrainer(SelectiveTrainer):
     def _load_candidate(self) -> None:
         for variable, copies in zip(self._current, self._copies, strict=True):
             variable.assign(copies[self.candidate])
+        self.clear_scratch()
 
     def _save_candidate(self) -> None:
         for variable, copies in zip(self._current, self._copies, strict=True):

@@ -239,7 +239,7 @@ class Lasem(SelectiveMethod):
         posterior, forward = self._e_step(images, labels)
         if self._trainer.rare_e_steps is not None:
             self._trainer.rare_e_steps.observe(
-                posterior, self._trainer.evidence
+                posterior, self._trainer.all_evidence
             )
         loss = self._descend(images, labels, posterior, forward)
         for _ in range(self.num_m_steps - 1):
@@ -290,9 +290,7 @@ class Lasem(SelectiveMethod):
             return em.average_log_prior(
                 self._trainer.evidence, self._trainer.num_batches
             )
-        return em.count_log_prior(
-            self._trainer.evidence + self._trainer.earlier_evidence
-        )
+        return em.count_log_prior(self._trainer.all_evidence)
 
     def _observe(self, posterior: tf.Tensor) -> None:
         """Lets the prior of the next mini-batch know of this one."""

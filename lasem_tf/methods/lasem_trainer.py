@@ -66,6 +66,11 @@ class LasemTrainer(SelectiveTrainer):
             self.rare_e_steps = RareESteps(e_step_tolerance)
 
     @property
+    def all_evidence(self) -> tf.Tensor:
+        """Evidence of this and of earlier tasks, as far as they count."""
+        return self.evidence + self.earlier_evidence
+
+    @property
     def training_state(self) -> Sequence[tf.Variable]:
         """See `Trainer.training_state`."""
         rare = self.rare_e_steps.variables if self.rare_e_steps else ()

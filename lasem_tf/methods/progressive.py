@@ -57,8 +57,8 @@ class Progressive(ModelPerTask):
         check_at_least("compression", compression, 1)
         self.compression = compression
         self._images: Any = None
-        # Per column, what feeds each of its convolutions.
-        self._inputs: list[list[Any]] = []
+        # Per column and convolution, what feeds each of its calls.
+        self._inputs: list[list[list[Any]]] = []
         # The current task's model as in training: own column alone, since
         # Keras' `training` would turn on the dropout of all columns.
         self._training_model: keras.Model | None = None
@@ -117,14 +117,14 @@ class _Column:
 
     Args:
         model: A new network; its layers are taken over.
-        earlier: Per earlier column, what feeds each of its convolutions.
+        earlier: Per earlier column and convolution, what feeds its calls.
         compression: Of the adapters.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        earlier: list[list[Any]],
+        earlier: list[list[list[Any]]],
         compression: float,
     ):
         found = convolutions(model)
@@ -142,19 +142,19 @@ class _Column:
                 layer.activation = keras.activations.linear
             self._adapters.append(
                 [
-                    _adapter(layer, column[number], compression)
+                    _adapter(layer, column[number][0], compression)
                     for column in (earlier if number else [])
                 ]
             )
 
-    def run(self, images: Any, training: bool) -> tuple[Any, list[Any]]:
-        """Returns logits and what feeds each convolution, symbolic.
+    def run(self, images: Any, training: bool) -> tuple[Any, list[list[Any]]]:
+        """Returns logits and what feeds each convolution's calls, symbolic.
 
         Args:
             images: Symbolic too.
             training: Whether this column's dropout is on.
         """
-        inputs: list[Any] = [None] * len(self._number)
+        inputs: list[list[Any]] = [[] for _ in self._number]
 
         def call(step: Step, args: tuple, kwargs: dict) -> Any:
             number = self._number.get(id(step.layer))
@@ -163,11 +163,12 @@ class _Column:
             )
             if number is None:
                 return outputs
-            inputs[number] = args[0]
+            so_far = len(inputs[number])
+            inputs[number].append(args[0])
             if not self._adapters[number]:
                 return outputs
             laterals = [
-                functools.reduce(_call, adapter, column[number])
+                functools.reduce(_call, adapter, column[number][so_far])
                 for adapter, column in zip(
                     self._adapters[number], self._earlier, strict=True
                 )

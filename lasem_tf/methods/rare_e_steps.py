@@ -56,7 +56,8 @@ class RareESteps:
         Args:
             posterior: float32 [num_configurations].
             evidence: float32 [num_configurations]. How many E-steps speak
-                for each candidate, this one included.
+                for each candidate, this one included, and those of earlier
+                tasks if the prior counts them.
         """
         best = tf.argmax(posterior)
         others = tf.one_hot(best, tf.size(evidence), -float("inf"), 0.0)

@@ -23,6 +23,11 @@ class RMSprop(keras.optimizers.Optimizer):
         epsilon: Added under the root.
         name: Name of the optimizer.
         **kwargs: See `keras.optimizers.Optimizer`.
+
+    Attributes:
+        scratch: Once built, per variable what TensorFlow's operation writes
+            and multiplies by 0. To be zero where weights start afresh, since
+            0 times NaN is NaN; nobody else needs to keep it.
     """
 
     def __init__(
@@ -54,9 +59,8 @@ class RMSprop(keras.optimizers.Optimizer):
             )
             for v in variables
         ]
-        # TensorFlow's operation wants the step before, for a momentum that is
-        # 0 here. Nothing depends on it, so nobody needs to keep it.
-        self._unused = [
+        # The step before, for a momentum that is 0 here.
+        self.scratch = [
             tf.Variable(tf.zeros(v.shape, v.dtype), trainable=False)
             for v in variables
         ]
@@ -82,7 +86,7 @@ class RMSprop(keras.optimizers.Optimizer):
         tf.raw_ops.ResourceApplyRMSProp(
             var=variable.handle,
             ms=self._mean_squares[index].value.handle,
-            mom=self._unused[index].handle,
+            mom=self.scratch[index].handle,
             lr=tf.cast(learning_rate, variable.dtype),
             rho=tf.constant(self.rho, variable.dtype),
             momentum=tf.constant(0, variable.dtype),

@@ -74,6 +74,7 @@ class SelectiveTrainer(Trainer):
         self.network.take_over(initial)
         for variable, value in self._at_first:
             variable.assign(value)
+        self.clear_scratch()
         for variable in self.training_state:
             variable.assign(tf.zeros_like(variable))
         now = (v for vs in self.network.knowledge_base for v in vs)

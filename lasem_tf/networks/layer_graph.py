@@ -13,6 +13,9 @@ from keras import tree
 
 from lasem_tf.checks import InputError
 
+# Where a backbone takes images of any size, and some must be tried.
+SIZE_OF_PROBE = 32
+
 
 @dataclasses.dataclass(frozen=True)
 class Value:

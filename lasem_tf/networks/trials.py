@@ -12,11 +12,8 @@ import tensorflow as tf
 from keras import tree
 
 from lasem_tf.checks import InputError
-from lasem_tf.networks.layer_graph import Step
+from lasem_tf.networks.layer_graph import SIZE_OF_PROBE, Step
 from lasem_tf.networks.selective_network import SelectiveNetwork
-
-# Where a backbone takes images of any size.
-_SIZE_OF_PROBE = 32
 
 
 def check_batch_independent(network: SelectiveNetwork) -> None:
@@ -87,7 +84,7 @@ def _may_mix_unknown(layer: Any) -> bool:
 
 
 def _noise(network: SelectiveNetwork, num_images: int) -> tf.Tensor:
-    shape = [size or _SIZE_OF_PROBE for size in network.image_shape]
+    shape = [size or SIZE_OF_PROBE for size in network.image_shape]
     noise = np.random.default_rng(0).normal(size=(num_images, *shape))
     return tf.constant(noise, tf.float32)
 

@@ -12,10 +12,12 @@ from keras import tree
 
 from lasem_tf.checks import InputError
 from lasem_tf.networks.convolutions import is_selective
-from lasem_tf.networks.layer_graph import LayerGraph, Step
-
-# Where a backbone takes images of any size.
-_SIZE_OF_PROBE = 32
+from lasem_tf.networks.layer_graph import (
+    SIZE_OF_PROBE,
+    LayerGraph,
+    Step,
+    Value,
+)
 
 
 class ConvolutionChain:
@@ -87,8 +89,7 @@ class ConvolutionChain:
             return
         layer = step.layer
         arguments = tree.flatten((step.args, step.kwargs))
-        num_inputs = sum(a in self.graph.shapes for a in arguments if _is(a))
-        if num_inputs > 1:
+        if sum(isinstance(argument, Value) for argument in arguments) > 1:
             raise _refusal(layer.name, "which merges branches")
         if isinstance(layer, keras.layers.Dense) and self.convolutions:
             self.dense = layer
@@ -125,8 +126,9 @@ class ConvolutionChain:
     def channels_of_features(self) -> np.ndarray:
         """Returns from which filter each input of the first dense layer is.
 
-        Found out by sending the numbers of the filters through the layers
-        between, so it holds for any way of flattening or pooling.
+        Found out by letting one filter after another answer, and looking
+        which features notice, so it holds for any activation, pooling and way
+        of flattening.
 
         Returns:
             int [num_features]. Number of the last convolution's filter.
@@ -142,25 +144,21 @@ class ConvolutionChain:
                 found["features"] = args[0]
             outputs = step.layer(*args, **kwargs)
             if step.layer is last:
-                numbers = tf.range(1, last.filters + 1, dtype=outputs.dtype)
-                return tf.broadcast_to(numbers, tf.shape(outputs))
+                answers = tf.eye(last.filters + 1, last.filters)  # Last: none.
+                answers = tf.cast(answers[:, None, None], outputs.dtype)
+                shape = [last.filters + 1, *outputs.shape[1:]]
+                return tf.broadcast_to(answers, shape)
             return outputs
 
-        shape = [size or _SIZE_OF_PROBE for size in self.model.input_shape[1:]]
+        shape = [size or SIZE_OF_PROBE for size in self.model.input_shape[1:]]
         self.graph.run(tf.zeros([1, *shape]), call)
-        features = np.asarray(found["features"], np.float64)[0]
-        channels = np.rint(features).astype(int) - 1
-        unknown = np.abs(features - channels - 1) > 1e-3
-        if features.ndim != 1 or unknown.any() or channels.min() < 0:
+        features = tf.cast(found["features"], tf.float32).numpy()
+        noticed = features[:-1] != features[-1]  # [filters, ...]
+        if features.ndim != 2 or np.any(noticed.sum(axis=0) != 1):
             raise _refusal(
                 self.dense.name, "fed by features of more than one filter"
             )
-        return channels
-
-
-def _is(argument: Any) -> bool:
-    """Whether it stands for a tensor; others may not even be hashable."""
-    return type(argument).__name__ == "Value"
+        return np.argmax(noticed, axis=0)
 
 
 def _refusal(name: str, what: str) -> InputError:

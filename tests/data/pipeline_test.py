@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.data import pipeline
+from lasem_tf.data.augmentation import Augmentation
 from lasem_tf.data.in_memory import in_memory_task
 from lasem_tf.data.pipeline import evaluation_batches, training_batches
 from lasem_tf.data.preprocessing import standardisation
@@ -175,3 +176,31 @@ def test_evaluation_meets_every_image_once_in_order():
         tf.TensorSpec([None, 4, 4, 3], tf.float32),
         tf.TensorSpec([None], tf.int32),
     )
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation(max_shift=1)])
+def test_an_epoch_is_the_same_at_once_and_batch_by_batch(
+    augmentation, monkeypatch
+):
+    epochs = []
+    for limit in (0, 2**30):
+        monkeypatch.setattr(pipeline, "_AT_ONCE_BYTES", limit)
+        batches = training_batches(_task(), 5, 1, 2, augmentation)
+        epochs.append(list(batches.as_numpy_iterator()))
+    assert len(epochs[0]) == 4
+    for one, other in zip(*epochs, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+@pytest.mark.parametrize("limit", [0, 2**30])
+def test_labels_stay_with_their_images(limit, monkeypatch):
+    monkeypatch.setattr(pipeline, "_AT_ONCE_BYTES", limit)
+    task = _task()
+    stored = {
+        int(label): task.preprocess(image[None])[0]
+        for image, label in task.train
+    }
+    for images, labels in training_batches(task, 5, 0, 0):
+        for image, label in zip(images, labels, strict=True):
+            np.testing.assert_array_equal(image, stored[int(label)])

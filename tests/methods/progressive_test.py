@@ -181,3 +181,43 @@ def test_messages():
         method.begin_task(tiny.task("large", shape=(8, 8, 2)))
     with pytest.raises(InputError, match="task that has begun.*after 1 "):
         method.task_model(1)
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_a_convolution_called_twice_is_fed_call_by_call(pool):
+    """Each call hears what fed the same call of the earlier column."""
+
+    def backbone(image_shape):
+        inputs = keras.Input(image_shape)
+        twice = keras.layers.Conv2D(3, 3, padding="same", activation="relu")
+        values = keras.layers.Conv2D(3, 3, padding="same")(inputs)
+        values = twice(values)
+        values = keras.layers.MaxPooling2D(pool)(values)
+        return keras.Model(inputs, keras.layers.Flatten()(twice(values)))
+
+    method = learned(made(backbone))
+    graph_inputs = method._inputs
+    for first, second in zip(*graph_inputs, strict=True):
+        assert [v.shape for v in first] == [v.shape for v in second]
+    assert [len(calls) for calls in graph_inputs[1]] == [1, 2]
+    model = method.task_model(1)
+    columns, adapters = weights_by_role(model)
+    scale = [a for a in adapters if type(a).__name__ == "LearnedScale"]
+    compress, project = [
+        a for a in adapters if isinstance(a, keras.layers.Conv2D)
+    ]
+    assert len(scale) == 1
+    stem, twice = zip(columns[0, "conv"], columns[1, "conv"], strict=True)
+    values = [c(images(1)) for c in stem]
+    for call in range(2):
+        own = tf.nn.conv2d(values[1], twice[1].kernel, 1, "SAME")
+        own += tf.constant(twice[1].bias)
+        own += lateral((scale[0], compress, project), values[0])
+        values = [twice[0](values[0]), tf.nn.relu(own)]
+        if call == 0:
+            values = [tf.nn.max_pool2d(v, pool, pool, "VALID") for v in values]
+    head = columns[1, "dense"][-1]
+    expected = tf.reshape(values[1], [12, -1]) @ head.kernel
+    np.testing.assert_allclose(
+        model(images(1)), expected + tf.constant(head.bias), atol=1e-4
+    )

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.layers import HardParameterSharing
-from lasem_tf.methods import Lasem, RMSprop
+from lasem_tf.methods import Lasem, RMSprop, em
 from lasem_tf.methods.rare_e_steps import RareESteps
 from tests.layers import shapes
 from tests.methods import tiny
@@ -184,6 +184,21 @@ def test_e_steps_become_rare_and_select_what_all_of_them_select():
     rare.end_task()
     exact.end_task()
     assert rare.selection(0) == exact.selection(0)
+
+
+def test_a_candidate_must_be_ahead_of_what_earlier_tasks_found(monkeypatch):
+    """Else gaps would keep it from catching up with the prior's favourite."""
+    monkeypatch.setattr(em, "e_step", lambda *_: tf.one_hot(7, 8))
+    method = lasem(prior="historic", e_step_tolerance=0.5, num_epochs=0)
+    method._trainer.earlier_evidence[0].assign(10.0)
+    batches = [*tiny.batches(tiny.task(num_images=80))]
+    assert len(batches) == 20
+    # Eleven E-steps until it leads, and one that finds it leading.
+    due = counted_e_steps(method, batches)
+    assert due[:12] == [True] * 12
+    assert not all(due)
+    method.end_task()
+    assert method.selection(0) == "TTT"
 
 
 def test_e_steps_come_back_when_the_posterior_moves():

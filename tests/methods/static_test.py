@@ -234,3 +234,31 @@ def test_posterior_of_static_is_certain():
     result = begun(Static).train_epoch(tiny.batches(tiny.task()), 0)
     np.testing.assert_array_equal(result.posterior, [1.0])
     assert float(tf.reduce_sum(result.prior)) == 1.0
+
+
+def test_a_task_that_diverged_does_not_spoil_the_next_one():
+    """Single-task learning: nothing of the first is used by the second."""
+    lost, fresh = (
+        Static(
+            tiny.backbone,
+            HardParameterSharing(),
+            configuration="single_task",
+            head=tiny.head,
+        )
+        for _ in range(2)
+    )
+    for method in (lost, fresh):
+        task = tiny.task("first", seed=1)
+        method.begin_task(task)
+        batches = tiny.batches(task)
+        if method is lost:
+            batches = batches.map(lambda x, y: (x * np.inf, y))
+        method.train_epoch(batches, 0)
+        method.end_task()
+    results = []
+    for method in (lost, fresh):
+        task = tiny.task("second", seed=2)
+        method.begin_task(task)
+        results.append(method.train_epoch(tiny.batches(task), 1).loss)
+    assert np.isfinite(results[0])
+    assert results[0] == results[1]

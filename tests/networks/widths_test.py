@@ -71,6 +71,32 @@ def test_features_are_traced_to_their_filters(layers, expected):
     np.testing.assert_array_equal(chain.channels_of_features(), expected)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda: LAYERS.ReLU(max_value=0.5), lambda: LAYERS.Activation("tanh")],
+)
+def test_features_may_be_bounded(make):
+    chain = chain_of(
+        LAYERS.Conv2D(12, 3), make(), LAYERS.Flatten(), LAYERS.Dense(2)
+    )
+    channels = chain.channels_of_features()
+    np.testing.assert_array_equal(channels, np.arange(len(channels)) % 12)
+
+
+def test_features_of_many_filters_are_told_apart_in_bfloat16():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        chain = chain_of(
+            LAYERS.Conv2D(300, 3),
+            LAYERS.GlobalAveragePooling2D(),
+            LAYERS.Dense(2),
+        )
+        channels = chain.channels_of_features()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_array_equal(channels, np.arange(300))
+
+
 def test_features_of_several_filters_are_refused():
     chain = chain_of(
         LAYERS.Conv2D(3, 3),
