@@ -10,6 +10,7 @@ import datetime
 import os
 import pathlib
 import platform
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -111,6 +112,11 @@ def _without_paths(flags: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in flags.items()
         if not isinstance(value, pathlib.Path)
     }
+
+
+def peak_memory_bytes(used: resource.struct_rusage) -> int:
+    """Returns the peak resident memory that a process' usage tells."""
+    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def machine() -> dict[str, Any]:

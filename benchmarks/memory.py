@@ -117,9 +117,8 @@ def _drawn(network: str, number: int) -> list[str]:
 
 
 def _peak_mebibytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kibibytes = peak / 1024 if sys.platform == "darwin" else peak
-    return round(kibibytes / 1024)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return round(measuring.peak_memory_bytes(used) / 2**20)
 
 
 def _gpu_peak_mebibytes() -> int:

@@ -33,15 +33,18 @@ def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
     print(f"{title}: {' '.join(command[1:])}", flush=True)
     command.append(f"--workdir={folder.resolve()}")
     process = subprocess.Popen(command, cwd=measuring.REPOSITORY)
+    interruption = None
     try:
         _, status, used = os.wait4(process.pid, 0)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as asked:
         # The run has been told too; it finishes its epoch.
-        process.wait()
-        raise
+        interruption = asked
+        _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if folder.is_dir():  # Of a sitting that was interrupted too.
         _keep_measured(folder / _MEASURED, used)
+    if interruption is not None:
+        raise interruption
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
 
@@ -49,7 +52,7 @@ def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
 def _keep_measured(path: pathlib.Path, used: resource.struct_rusage) -> None:
     """Adds a sitting of a run to what is known of it, and what ran it."""
     known = json.loads(path.read_text()) if path.is_file() else {}
-    peak = used.ru_maxrss * 1024
+    peak = measuring.peak_memory_bytes(used)
     seconds = used.ru_utime + used.ru_stime
     write_json(
         path,

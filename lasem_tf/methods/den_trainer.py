@@ -191,8 +191,11 @@ class DenTrainer(Trainer):
         if self.is_first:
             return
         steps = self._freeze, self._select, self._expand, self._split
-        shares = np.cumsum((0, *self.settings.phase_shares[:3]))
-        due = np.rint(shares * self.settings.num_epochs)
+        shares = np.array(self.settings.phase_shares)
+        due = np.rint((np.cumsum(shares) - shares) * self.settings.num_epochs)
+        # However few epochs there are, a phase with a share begins.
+        last = self.settings.num_epochs - 1
+        due = np.where(shares > 0, np.minimum(due, last), due)
         while int(self.num_transitions) < len(steps) and (
             due[int(self.num_transitions)] <= int(self.num_epochs_done)
         ):

@@ -131,7 +131,6 @@ class DynamicallyExpandable(ModelPerTask):
         super().begin_task(task)
 
     def _new_model(self, task: Task) -> keras.Model:
-        self._seed_initial_weights(len(self._chains))
         plain = self._plain_chain(task)
         before = self._chains[-1] if self._chains else None
         widths = plain.widths

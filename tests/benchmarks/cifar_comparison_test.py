@@ -109,3 +109,29 @@ def test_what_a_run_used_is_added_over_its_sittings(comparison, tmp_path):
     found = json.loads(path.read_text())
     assert found["cpu_seconds"] == 4.5
     assert found["peak_memory_bytes"] == 2**21
+
+
+def test_what_an_interrupted_sitting_used_is_kept(
+    comparison, tmp_path, monkeypatch
+):
+    (tmp_path / "run").mkdir()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    waits = iter([KeyboardInterrupt(), (1, 0, used)])
+
+    def wait4(process, options):
+        found = next(waits)
+        if isinstance(found, KeyboardInterrupt):
+            raise found
+        return found
+
+    class Process:
+        pid = 1
+
+    monkeypatch.setattr(comparison.runs.os, "wait4", wait4)
+    monkeypatch.setattr(
+        comparison.runs.subprocess, "Popen", lambda *_, **__: Process()
+    )
+    with pytest.raises(KeyboardInterrupt):
+        comparison.runs.train("a run", [], tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "measured.json").read_text())
+    assert found["cpu_seconds"] == used.ru_utime + used.ru_stime

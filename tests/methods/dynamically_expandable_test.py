@@ -299,6 +299,14 @@ def test_dead_units_do_not_count(second):
     np.testing.assert_array_equal(answers(method, 1), before)
 
 
+@pytest.mark.parametrize("num_epochs", [1, 2, 3, 4])
+def test_every_phase_with_a_share_begins_in_short_runs(second, num_epochs):
+    shares = (0.2, 0.3, 0.3, 0.2)
+    method = second(num_epochs=num_epochs, phase_shares=shares)
+    learn(method, 1, num_epochs)
+    assert int(method._trainer.num_transitions) == 4
+
+
 @pytest.mark.parametrize("num_epochs", [1, 3, 5, 7])
 def test_a_run_stopped_in_any_phase_continues_bit_for_bit(
     second, tmp_path, num_epochs
