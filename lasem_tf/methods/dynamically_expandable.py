@@ -217,6 +217,14 @@ class DynamicallyExpandable(ModelPerTask):
 
     # What is known of a task.
 
+    def _new_weights(self) -> list[list[keras.Variable]]:
+        """Filters are the last network's; earlier ones hold copies of them."""
+        own = [
+            [weight for layer in chain.own_layers for weight in layer.weights]
+            for chain in self._chains[: len(self._models) - 1]
+        ]
+        return own + [list(model.weights) for model in self._models[-1:]]
+
     def _refresh(self, task_index: int) -> None:
         """Gives an earlier task the filters as they are now."""
         now = self._trainer.chain if self._trainer else self._chains[-1]
@@ -239,11 +247,12 @@ class DynamicallyExpandable(ModelPerTask):
     @property
     def num_parameters(self) -> int:
         """See `LifelongMethod.num_parameters`."""
-        shared = self._chains[-1].convolutions if self._chains else []
+        if not self._chains:
+            return 0
         own = [layer for chain in self._chains for layer in chain.own_layers]
         return sum(
             math.prod(weight.shape)
-            for layer in (*shared, *own)
+            for layer in (*self._chains[-1].convolutions, *own)
             for weight in layer.weights
         )
 

@@ -45,6 +45,8 @@ METHODS = {
     "fixed_posterior": functools.partial(
         FixedPosterior, configuration="TST", probability=0.8
     ),
+    "lasem_average": functools.partial(Lasem, prior="average"),
+    "lasem_bfloat16": functools.partial(Lasem, e_step_dtype="bfloat16"),
     "lasem_historic": functools.partial(Lasem, prior="historic"),
     "lasem_related": functools.partial(Lasem, prior="related"),
     "static": functools.partial(Static, configuration="STS"),
@@ -58,6 +60,7 @@ WITHOUT_LEARNER = {
     "additive_decomposition": functools.partial(
         AdditiveDecomposition, clustering_every=2
     ),
+    "additive_decomposition_without_clusters": AdditiveDecomposition,
     "channel_gated": ChannelGated,
     "dynamically_expandable": functools.partial(
         DynamicallyExpandable, num_epochs=2, num_new_units=2
@@ -280,6 +283,19 @@ def test_storage_is_that_of_one_network_per_task(story_with_learner):
         if letter == "S"
     )
     assert 0 < story.stored - shared <= bound
+
+
+def test_nothing_else_is_kept_when_a_task_has_ended(story):
+    """Numbers that are zero apart: APD-Net keeps them, and does not count them."""
+    kept = [v for module in story.method.state.values() for v in module.items]
+    num_kept = sum(np.count_nonzero(value) for value in values(kept))
+    if not story.golden[0].startswith("additive_decomposition"):
+        num_kept = size(kept)
+    # What no task uses of the knowledge base; evidence, flags of filters.
+    beside = 30
+    if story.golden in WITH_LEARNER:
+        beside += sum(size(la.shared.knowledge_base) for la in story.layers)
+    assert 0 <= num_kept - story.method.num_parameters <= beside
 
 
 def test_a_run_is_a_function_of_its_seed(story):
