@@ -36,9 +36,9 @@ def started(monkeypatch, tmp_path):
     return started
 
 
-def _on_made_images(files):
+def _on_made_images(files, changes=()):
     # The images do not matter here, and the real ones may not be there.
-    configuration.train([*files, SYNTHETIC], ["NUM_TASKS=1"])
+    configuration.train([*files, SYNTHETIC], ["NUM_TASKS=1", *changes])
 
 
 def test_there_are_recipes():
@@ -163,6 +163,27 @@ def test_every_method_finds_the_same_head_in_the_planted_recipe(started, path):
     _on_made_images([GIN_FOLDER / "planted.gin", path])
     # gin wraps what it hands out.
     assert started[0]["method"].head.__name__ == "zero_head"
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("brute_force", []),
+        ("lasem_fixed_posterior", ['FixedPosterior.configuration="top_3"']),
+    ],
+)
+def test_methods_with_candidates_heed_the_groups_of_a_recipe(
+    started, method, changes
+):
+    _on_made_images(
+        [
+            GIN_FOLDER / "dfcnn_stl10_grouped.gin",
+            GIN_FOLDER / f"methods/{method}.gin",
+        ],
+        changes,
+    )
+    candidates = started[0]["method"]._candidates(9)
+    assert len(candidates) == 8
 
 
 def test_methods_say_what_their_headers_say(started):

@@ -55,6 +55,10 @@ class ChannelGates(keras.layers.Layer):
     and what the network says of an image shall not depend on the others. It
     too makes gates indifferent to the scale of what feeds them.
 
+    The last bias starts at 2, so gates start open with a probability of 0.88;
+    the paper does not say. At 0 half of the features are missing at first,
+    and a task hardly begins to learn at the learning rates of LASEM's paper.
+
     Source: Abati et al. (2020), gating module:
 
         logits = dense(relu(norm(dense(average over the image))))

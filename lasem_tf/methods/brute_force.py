@@ -130,7 +130,10 @@ class BruteForce(SelectiveMethod):
     so a run takes as many times longer as there are candidates, and the time
     it reports says so. Memory holds weights and optimizer once per candidate.
 
-    Source: Lee, Behpour & Eaton (2021), Appendix C.
+    Source: Lee, Behpour & Eaton (2021), Appendix C:
+
+        theta_i = what training with configuration c_i alone makes of theta_0
+        selected = argmax over i of accuracy(theta_i, c_i; validation)
 
     Args:
         backbone: See `NetworkMethod`.

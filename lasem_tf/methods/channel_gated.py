@@ -48,9 +48,10 @@ class ChannelGated(ModelPerTask):
     A gate stands right behind its `Conv2D` layer, the layer's activation
     included; what follows, pooling or normalization, belongs to the task.
 
-    Deviations: layer normalization in the gating module, see `ChannelGates`;
-    the number of open gates is penalised from the first step on. The paper's
-    network that guesses the task is left out: here the task is known.
+    Deviations: layer normalization in the gating module, and gates that start
+    open, see `ChannelGates`; the number of open gates is penalised from the
+    first step on. The paper's network that guesses the task is left out: here
+    the task is known.
 
     Source: Abati et al. (2020), with the task known at test time:
 

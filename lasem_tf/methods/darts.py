@@ -45,7 +45,14 @@ class Darts(SelectiveMethod):
     applied to sharing as in Lee, Behpour & Eaton (2021), Section 4. The
     latter's code pairs second-order terms with the wrong gradients; here they
     are exact. alpha starts at zero, no preference, in place of small random
-    numbers.
+    numbers. With w for the weights, h_l for what layer l is fed with, and
+
+        h_(l+1) = sum over both slots s of softmax(alpha_l)_s f(W_ls * h_l)
+
+    a step is
+
+        alpha <- alpha - Adam of d L_val(w - xi dL_train/dw, alpha) / d alpha
+        w     <- w - optimizer's step of dL_train(w, alpha) / dw
 
     Args:
         backbone: See `NetworkMethod`.

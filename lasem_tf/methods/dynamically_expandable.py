@@ -56,12 +56,18 @@ class DynamicallyExpandable(ModelPerTask):
     tasks, so DEN forgets.
 
     Source: Yoon, Yang, Lee & Hwang (2018), "Lifelong Learning with
-    Dynamically Expandable Networks", Algorithms 1 to 4, Eq. 1 to 5. The
-    penalties of L1 and group lasso are proximal steps after the optimizer's,
-    as in the authors' code. There, every step subtracts the weights of both
-    penalties themselves. Here the group lasso's is multiplied by the learning
-    rate, as for a proximal gradient step: with the weight of Lee, Behpour &
-    Eaton (2021), 0.8, any new filter would else be gone after two steps.
+    Dynamically Expandable Networks", Algorithms 1 to 4, Eq. 1 to 5:
+
+        W <- W - step of d/dW (cross-entropy + l2_weight |W - W_before|^2)
+        W <- sign(W) max(|W| - l1_weight, 0)
+        w_o <- w_o max(1 - rate group_weight / |w_o|, 0), a new filter o
+
+    The penalties of L1 and group lasso are proximal steps after the
+    optimizer's, as in the authors' code. There, every step subtracts the
+    weights of both penalties themselves. Here the group lasso's is multiplied
+    by the learning rate, as for a proximal gradient step: with the weight of
+    Lee, Behpour & Eaton (2021), 0.8, any new filter would else be gone after
+    two steps.
 
     A task has places for `2 * num_new_units` more filters per layer than there
     were before it, so that growth needs no compilation; places behind the last

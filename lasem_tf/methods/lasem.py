@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from lasem_tf.checks import (
-    check_at_least,
-    check_fraction,
-    check_one_of,
-    check_whole_number,
-)
+from lasem_tf.checks import check_count, check_fraction, check_one_of
 from lasem_tf.layers.filter_source import SharingRule
 from lasem_tf.methods import em
 from lasem_tf.methods.compiled_epoch import StepResult
@@ -44,8 +39,12 @@ class Lasem(SelectiveMethod):
     serves both steps (where their activation is ReLU or none), and what
     candidates have in common is computed once.
 
-    Source: Lee, Behpour & Eaton (2021), Algorithm 1, Eq. 1 to 3; grouped
-    candidates: Appendix E.
+    Source: Lee, Behpour & Eaton (2021), Algorithm 1, Eq. 1 to 3, see `em`;
+    grouped candidates: Appendix E:
+
+        p_i ~ pi(c_i) product over the mini-batch of p(y_n | x_n, c_i)
+        theta <- theta - optimizer's step of d/d theta sum_i p_i loss(c_i)
+        pi(c_i) ~ 1 + how many mini-batches had c_i as most probable
 
     Args:
         candidates: `"full"` for all configurations, or a list such as
@@ -57,20 +56,32 @@ class Lasem(SelectiveMethod):
         prior: `"counts"`, Eq. 1: what this task's mini-batches found most
             probable, uniform at first; `"average"`: the mean of this task's
             posteriors; `"historic"`: Eq. 1 with the counts of all earlier
-            tasks added; `"related"`: the same, each earlier task's counts
-            times its relatedness to this one. The authors leave the last to
-            future work. Here relatedness is measured, without descriptors of
-            tasks, by how much of the new task's labels the earlier task's
-            network explains on 250 training images (LEEP, see
-            `relatedness`), because that needs no training, no data of
-            earlier tasks, and lies between 0 and 1 for any number of classes.
+            tasks added; `"related"`: Eq. 1 with each earlier task's counts
+            n_ji times its relatedness r_j to this one,
+
+                pi(c_i) ~ 1 + n_i + sum_j r_j C n_ji / sum_i n_ji
+
+            for C candidates. The authors leave the last to future work. Here
+            relatedness is measured, without descriptors of tasks, by how much
+            of the new task's labels the earlier task's network explains on
+            250 training images (LEEP, see `relatedness`), because that needs
+            no training, no data of earlier tasks, and lies between 0, chance,
+            and 1 for any number of classes. Counts are taken as shares,
+            because otherwise a thousand mini-batches of a hardly related task
+            would outweigh the uniform start for good; so a task as related as
+            can be weighs as much as that start.
         num_m_steps: M-steps per mini-batch under the same posterior.
         pruning_floor: How much posterior mass the M-step may neglect. When
             few enough candidates hold all but that for it to pay, it costs
             one plain network for each of them, and weights that none of them
-            uses rest. The default lies below the rounding of the loss;
-            `None` neglects nothing, at full cost, and so it is on a GPU and
-            with XLA. Random layers other than dropout draw once for all
+            uses rest. The default lies below the rounding of the loss. What
+            it changes: in n steps a weight at rest stays within
+            `n * learning_rate * pruning_floor * G / sqrt(epsilon)` of where it
+            would be, G the largest gradient of a candidate, epsilon and
+            learning rate RMSProp's; with the paper's values 1e-7 G per step,
+            and only as long as as much as the floor is neglected. `None`
+            neglects nothing, at full cost, and so it is on a GPU and with
+            XLA. Random layers other than dropout draw once for all
             candidates then, else for each.
         e_step_tolerance: `None` gives every mini-batch an E-step, as in the
             paper. Else how much posterior mass may be neglected on mini-batches
@@ -104,8 +115,7 @@ class Lasem(SelectiveMethod):
         super().__init__(backbone, sharing, **selective_method)
         check_one_of("likelihood", likelihood, tuple(em.LIKELIHOODS))
         check_one_of("prior", prior, PRIORS)
-        check_whole_number("num_m_steps", num_m_steps)
-        check_at_least("num_m_steps", num_m_steps, 1)
+        check_count("num_m_steps", num_m_steps, 1)
         if pruning_floor is not None:
             check_fraction("pruning_floor", pruning_floor)
         if e_step_tolerance is not None:
@@ -152,13 +162,19 @@ class Lasem(SelectiveMethod):
     def begin_task(self, task: Task) -> None:
         """See `LifelongMethod.begin_task`."""
         super().begin_task(task)
-        if self._heeds_earlier_tasks:
-            for index, evidence in enumerate(self._evidence):
-                related = self.prior == "related"
-                weight = (
-                    relatedness(*self._asked(index, task)) if related else 1
-                )
-                self._trainer.earlier_evidence.assign_add(weight * evidence)
+        for index, evidence in enumerate(self._evidence):
+            weight = self._weight_of_earlier(index, task)
+            self._trainer.earlier_evidence.assign_add(weight * evidence)
+
+    def _weight_of_earlier(self, task_index: int, task: Task) -> tf.Tensor:
+        """Returns what an earlier task's counts are multiplied by, float []."""
+        if self.prior == "historic":
+            return tf.ones([])
+        evidence = self._evidence[task_index]
+        related = relatedness(*self._asked(task_index, task))
+        weight = related * evidence.shape[0]
+        # A task that is replayed has no counts before it is restored.
+        return tf.math.divide_no_nan(weight, tf.reduce_sum(evidence))
 
     def _asked(
         self, task_index: int, task: Task

@@ -49,6 +49,21 @@ class EpochResult:
         return str(self.configurations[int(np.argmax(self.prior))])
 
 
+def compiled_predictor(
+    model: keras.Model,
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a compiled function from images to logits, dropout off.
+
+    Args:
+        model: Images -> logits; later changes of its weights are followed.
+    """
+    return tf.function(
+        functools.partial(model, training=False),
+        reduce_retracing=True,
+        autograph=False,
+    )
+
+
 def described(thing: object, function: Callable) -> dict[str, str]:
     """Returns the attributes named like `function`'s parameters, as text.
 
@@ -132,9 +147,12 @@ class LifelongMethod(abc.ABC):
     Attributes:
         has_base_learner: Whether the constructor takes `sharing`, a base
             learner; else the method shares in a way of its own.
+        num_epochs: For how many epochs of each task it was made; `None` if
+            that does not matter.
     """
 
     has_base_learner = True
+    num_epochs: int | None = None
 
     @property
     @abc.abstractmethod
@@ -233,7 +251,7 @@ class LifelongMethod(abc.ABC):
         Args:
             task_index: Number of a finished or the current task.
         """
-        return tf.function(self.task_model(task_index), reduce_retracing=True)
+        return compiled_predictor(self.task_model(task_index))
 
     @property
     @abc.abstractmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.methods.compiled_epoch import StepResult
+from lasem_tf.methods.lifelong_method import compiled_predictor
 from lasem_tf.methods.network_method import NetworkMethod, no_such_task
 from lasem_tf.methods.task_parameters import Variables
 from lasem_tf.methods.trainer import Trainer, total_loss
@@ -142,11 +142,7 @@ class ModelPerTask(NetworkMethod):
         """See `LifelongMethod.predictor`."""
         model = self._model(task_index)
         if task_index not in self._predictors:
-            self._predictors[task_index] = tf.function(
-                functools.partial(model, training=False),
-                reduce_retracing=True,
-                autograph=False,
-            )
+            self._predictors[task_index] = compiled_predictor(model)
         return self._predictors[task_index]
 
     @property

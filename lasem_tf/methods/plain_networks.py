@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
+from lasem_tf.methods.lifelong_method import compiled_predictor
 from lasem_tf.methods.task_parameters import TaskParameters
 from lasem_tf.networks.backbones import Backbone
 from lasem_tf.networks.convolutions import convolutions
@@ -139,11 +139,7 @@ class TaskNetworks:
         shape = (parameters.image_shape, parameters.num_classes)
         if shape not in self._compiled:
             model = self.new(*shape)
-            compiled = tf.function(
-                functools.partial(model, training=False),
-                reduce_retracing=True,
-                autograph=False,
-            )
+            compiled = compiled_predictor(model)
             self._compiled[shape] = PlainNetwork(model), compiled
         plain, compiled = self._compiled[shape]
         plain.take_over(parameters)

@@ -17,8 +17,10 @@ from lasem_tf.transfer import TransferConfiguration
 class FixedPosterior(Lasem):
     """LASEM with a constant in place of Bayes' rule.
 
-    Source: Lee, Behpour & Eaton (2021), Section 4.3: one configuration has
-    posterior P at every mini-batch, all other candidates share the rest.
+    Source: Lee, Behpour & Eaton (2021), Section 4.3: one configuration c has
+    posterior P at every mini-batch, all C - 1 other candidates share the rest:
+
+        p_i = P if c_i = c else (1 - P) / (C - 1)
 
     Args:
         configuration: The configuration with mass P, such as `"TSTS"`.
@@ -86,6 +88,8 @@ class FixedPosterior(Lasem):
 
 class Static(FixedPosterior):
     """Trains every task with one given configuration.
+
+    It descends the loss of one plain network, Eq. 3 with p_i = 1 for c.
 
     Source: Lee, Behpour & Eaton (2021), Figure 1: All, Top-k, Bottom-k,
     Alternating; `"single_task"` shares nothing and learns each task alone.

@@ -143,8 +143,12 @@ def _selected_configurations(run: RunView) -> list[str | None]:
 
 def _approximations(run: RunView) -> list[str]:
     """Returns what the run did for speed that changes numbers."""
-    policy = keras.config.dtype_policy().name
-    lower = [] if policy == "float32" else [f"dtype_policy={policy}"]
+    policy = keras.config.dtype_policy()
+    lower = [] if policy.name == "float32" else [f"dtype_policy={policy.name}"]
+    # A backbone's layers may have policies of their own.
+    of_layers = {la.compute_dtype for la in run.method.task_model(0).layers}
+    exact = {"float32", "float64", policy.compute_dtype}
+    lower += [f"layers in {dtype}" for dtype in sorted(of_layers - exact)]
     if on_gpu() and tf.config.experimental.tensor_float_32_execution_enabled():
         lower.append("tensor_float_32")
     return [*run.method.approximations, *lower]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from lasem_tf.checks import check_count
+from lasem_tf.checks import InputError, check_count
 from lasem_tf.data.augmentation import Augmentation
 from lasem_tf.data.pipeline import check_batch_size, training_batches
 from lasem_tf.data.task_checks import check_stream
@@ -52,9 +52,10 @@ class Runner:
         actions: Objects with some of the hooks of `actions.Action`.
 
     Raises:
-        InputError: If a number is too small or not whole, or `batch_size`
-            exceeds the number of training images of any task, or if images
-            are too small for `augmentation`.
+        InputError: If a number is too small or not whole, if `num_epochs` is
+            not what the method was made for, `batch_size` exceeds the number
+            of training images of any task, or images are too small for
+            `augmentation`.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Runner:
         actions: Sequence[object] = (),
     ):
         check_count("num_epochs", num_epochs, 1)
+        _check_made_for(method, num_epochs)
         check_count("evaluate_all_every", evaluate_all_every, 0)
         check_count("checkpoint_every", checkpoint_every, 1)
         check_count("evaluation_batch_size", evaluation_batch_size, 1)
@@ -202,6 +204,17 @@ class Runner:
             derive_seed(self._run.seed, "data_order", task_index),
             epoch,
             self._augmentation,
+        )
+
+
+def _check_made_for(method: LifelongMethod, num_epochs: int) -> None:
+    """Refuses a method that would plan a task for other epochs."""
+    if method.num_epochs not in (None, num_epochs):
+        raise InputError(
+            "`num_epochs` must be what the method was made for, "
+            f"{method.num_epochs}.",
+            received=f"num_epochs={num_epochs}",
+            remedy=f"Pass the same `num_epochs` to {type(method).__name__}.",
         )
 
 

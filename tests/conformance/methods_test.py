@@ -286,7 +286,7 @@ def test_storage_is_that_of_one_network_per_task(story_with_learner):
 
 
 def test_nothing_else_is_kept_when_a_task_has_ended(story):
-    """Numbers that are zero apart: APD-Net keeps them, and does not count them."""
+    """APD-Net keeps zeros too, and does not count them."""
     kept = [v for module in story.method.state.values() for v in module.items]
     num_kept = sum(np.count_nonzero(value) for value in values(kept))
     if not story.golden[0].startswith("additive_decomposition"):

@@ -8,7 +8,11 @@ from lasem_tf.checks import InputError
 from lasem_tf.data import digits
 from lasem_tf.data.pipeline import training_batches
 from lasem_tf.evaluation.evaluator import evaluate
-from lasem_tf.methods import AdditiveDecomposition, RMSprop
+from lasem_tf.methods import (
+    AdditiveDecomposition,
+    RMSprop,
+    additive_decomposition,
+)
 from lasem_tf.networks import backbones
 from tests.methods import tiny
 
@@ -149,6 +153,21 @@ def test_clustering_comes_when_it_is_due():
             [bool(np.any(s[0].local)) for s in method._sources_of_tasks()]
         )
     assert clustered == [[False], [True, True], [True, True, False]]
+
+
+def test_each_interval_allows_for_as_many_clusters_more(monkeypatch):
+    asked = []
+
+    def consolidate(parts, num_clusters, gap, seed):
+        asked.append((len(parts), num_clusters))
+        return np.zeros_like(parts), parts
+
+    monkeypatch.setattr(additive_decomposition, "consolidate", consolidate)
+    method = made(clustering_every=2, num_clusters=3)
+    for index in range(4):
+        learn(method, index, num_epochs=0)
+        method.end_task()
+    assert asked == [(2, 3)] * 3 + [(4, 6)] * 3  # of three layers
 
 
 @pytest.fixture(scope="module")

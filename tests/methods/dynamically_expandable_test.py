@@ -381,3 +381,54 @@ def test_refuses_later_tasks_of_another_kind(second):
     method = second()
     with pytest.raises(InputError, match="as many and as large as the first"):
         method.begin_task(tiny.task("other", shape=(6, 6, 3)))
+
+
+def shrunk(kernel, threshold):
+    return np.sign(kernel) * np.maximum(np.abs(kernel) - threshold, 0)
+
+
+@pytest.mark.parametrize(
+    ("num_epochs", "expanding"), [(1, False), (3, False), (5, True), (7, False)]
+)
+def test_a_step_descends_and_then_shrinks(second, num_epochs, expanding):
+    """In every phase: what is free moves, new filters shrink as a whole."""
+    l1, group, rate = 0.003, 20.0, 0.01
+    method = second(
+        l1_weight=l1,
+        l2_weight=0.5,
+        group_weight=group,
+        optimizer=functools.partial(keras.optimizers.SGD, rate),
+    )
+    learn(method, 1, num_epochs)
+    trainer = method._trainer
+    images, labels = next(iter(tiny.batches(task_of(1))))
+    method._start_epoch(num_epochs)
+    with tf.GradientTape() as tape:
+        loss = trainer.loss(images, labels)
+    values = [w.value for w in trainer.weights]
+    gradients = tape.gradient(loss, values, unconnected_gradients="zero")
+    expected = {
+        id(w): w.numpy() - rate * g.numpy()
+        for w, g in zip(trainer.weights, gradients, strict=True)
+    }
+    dense = id(trainer.chain.dense.kernel)
+    expected[dense] = shrunk(expected[dense], l1)
+    for number, layer in enumerate(trainer.layers):
+        kernel = shrunk(expected[id(layer.kernel)], l1)
+        old = (3, 4, 3)[number]
+        if expanding:
+            for unit in (old, old + 1):
+                norm = np.linalg.norm(kernel[..., unit])
+                assert norm > rate * group, "or nothing would be left to see"
+                kernel[..., unit] *= (norm - rate * group) / norm
+        free = trainer.free_kernels[number].numpy() > 0
+        kernel = np.where(free, kernel, layer.kernel.numpy())
+        free = trainer.free_units[number].numpy() > 0
+        bias = np.where(free, expected[id(layer.bias)], layer.bias.numpy())
+        expected[id(layer.kernel)], expected[id(layer.bias)] = kernel, bias
+    method._start_epoch(num_epochs)  # The same dropout again.
+    trainer._train_step(images, labels)
+    for weight in trainer.weights:
+        np.testing.assert_allclose(
+            weight.numpy(), expected[id(weight)], atol=1e-5, err_msg=weight.path
+        )

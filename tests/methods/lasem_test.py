@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import keras
@@ -6,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from lasem_tf.checks import InputError
+from lasem_tf.layers import HardParameterSharing
 from lasem_tf.methods import Lasem, RMSprop, compiled_epoch
 from lasem_tf.methods import lasem as lasem_module
 from tests.layers import shapes
@@ -426,7 +428,8 @@ def test_priors_that_heed_earlier_tasks_start_from_their_counts(monkeypatch):
                 method.begin_task(tiny.task(f"later_{index}", seed=index))
             pseudo = np.ones(8)
             for weight, count in zip(task_weights, counts, strict=True):
-                pseudo += weight * count
+                shares = count if prior == "historic" else 8 * count / 6
+                pseudo += weight * shares
             np.testing.assert_allclose(
                 np.exp(method._log_prior()), pseudo / pseudo.sum(), rtol=1e-5
             )
@@ -435,6 +438,41 @@ def test_priors_that_heed_earlier_tasks_start_from_their_counts(monkeypatch):
             counts.append(method._trainer.evidence.numpy())
             assert counts[-1].sum() == 6
             method.end_task()
+
+
+def test_a_related_task_is_preferred_and_an_unrelated_one_is_not():
+    """The same images with the same labels, and with labels by chance."""
+    images, labels = tiny.examples(0, num_images=32)
+    tasks = {
+        name: dataclasses.replace(
+            tiny.task(name),
+            train=tf.data.Dataset.from_tensor_slices((images, of_task)),
+        )
+        for name, of_task in (
+            ("first", labels),
+            ("related", labels),
+            ("unrelated", np.random.default_rng(1).permutation(labels)),
+        )
+    }
+    first = {}
+    for name in ("related", "unrelated"):
+        method = Lasem(
+            tiny.backbone,
+            HardParameterSharing(),
+            prior="related",
+            optimizer=functools.partial(RMSprop, learning_rate=0.02),
+            head=tiny.head,
+        )
+        method.begin_task(tasks["first"])
+        for epoch in range(60):
+            method.train_epoch(tiny.batches(tasks["first"]), epoch)
+        method.end_task()
+        method.begin_task(tasks[name])
+        prior = np.exp(method._log_prior())
+        names = [str(c) for c in method._trainer.configurations]
+        first[name] = prior[names.index(method.selection(0))]
+    assert first["unrelated"] < 1.3 / 8
+    assert first["related"] > 2 / 8
 
 
 def test_relatedness_is_asked_of_earlier_networks_on_the_new_tasks_images():

@@ -146,6 +146,44 @@ def test_what_is_neglected_stays_within_its_bound(floor):
     assert 0 < difference <= floor * largest
 
 
+def largest_gradient(method, images, labels):
+    """Of any candidate, with respect to any number."""
+    return max(
+        np.abs(flat_gradients(method, None, images, labels, one_hot)).max()
+        for one_hot in np.eye(NUM_CANDIDATES, dtype=np.float32)
+    )
+
+
+def test_weights_at_rest_stay_within_their_bound():
+    """RMSProp makes steps out of gradients however small they are."""
+    floor, num_steps, num_counts = 1e-3, 300, 1e5
+    runs, largest = [], 0.0
+    for pruning_floor in (None, floor):
+        method = lasem(
+            dropout=0.0, likelihood="mean", pruning_floor=pruning_floor
+        )
+        task = tiny.task()
+        method.begin_task(task)
+        count = count_pruned_steps(method)
+        counts = num_counts * tf.one_hot(7, NUM_CANDIDATES)  # TTT
+        method._trainer.evidence.assign(counts)
+        batch = next(iter(tiny.batches(task)))
+        largest = max(largest, largest_gradient(method, *batch))
+        for epoch in range(num_steps // 3):
+            method.train_epoch(tiny.batches(task), epoch)
+        largest = max(largest, largest_gradient(method, *batch))
+        assert int(count) == (0 if pruning_floor is None else num_steps)
+        runs.append(method._trainer.network)
+    at_rest = [
+        np.abs(np.subtract(a, b)).max()
+        for layers in zip(*(n.selective_layers for n in runs), strict=True)
+        for a, b in zip(*(la.filters().shared for la in layers), strict=True)
+    ]
+    epsilon = RMSprop().epsilon
+    bound = num_steps * LEARNING_RATE * floor * 2 * largest / np.sqrt(epsilon)
+    assert 1e-6 < max(at_rest) <= bound
+
+
 def num_loops(method):
     """Loops in the compiled epoch, but for the one over mini-batches."""
     graph = method._trainer.compiled_epoch._iterated.get_concrete_function(

@@ -49,9 +49,20 @@ def test_a_network_that_says_always_the_same_is_not_related():
 
 
 def test_two_of_four_labels_told_apart_from_the_others_is_half():
-    labels = np.array([0, 1, 2, 3])
-    probabilities = np.eye(2)[[0, 0, 1, 1]]
-    assert relatedness(probabilities, labels) == pytest.approx(0.5)
+    labels = np.tile([0, 1, 2, 3], 500)
+    probabilities = np.eye(2)[labels // 2]
+    assert relatedness(probabilities, labels) == pytest.approx(0.5, abs=1e-2)
+
+
+def test_answers_at_random_are_related_to_nothing():
+    """Though they explain a tenth of the labels they are counted on."""
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        probabilities = rng.dirichlet(np.full(10, 0.1), size=170)
+        labels = rng.integers(0, 10, 170)
+        explained = 1 + leep(probabilities, labels) / np.log(10)
+        assert explained > 0.05
+        assert relatedness(probabilities, labels) < 0.02
 
 
 def test_a_single_label_is_told_by_any_network():

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import types
 
+import keras
 import numpy as np
 import pytest
 
@@ -44,6 +45,7 @@ class ScriptedRun:
             learner="hps",
             num_parameters=12345,
             approximations=(),
+            task_model=lambda task: keras.Sequential([keras.layers.Dense(2)]),
             selection=lambda task: self.selections[task],
         )
         tasks = [types.SimpleNamespace(name=str(t)) for t in range(num_tasks)]

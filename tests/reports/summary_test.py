@@ -163,6 +163,17 @@ def test_what_changes_the_arithmetic_is_named(make_run):
     ]
 
 
+def test_layers_of_lower_precision_are_named(make_run):
+    run = make_run()
+    layers = [
+        keras.layers.Dense(2, dtype=dtype)
+        for dtype in ("mixed_bfloat16", "float64", "float32")
+    ]
+    run.method.task_model = lambda task: keras.Sequential(layers)
+    summary = summarize(run.play([]))
+    assert summary["approximations"] == ["layers in bfloat16"]
+
+
 def test_a_gpu_that_may_round_is_named(make_run, monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
     before = tf.config.experimental.tensor_float_32_execution_enabled()

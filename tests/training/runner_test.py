@@ -270,6 +270,15 @@ def test_numbers_that_are_too_small_are_refused(
         fake_run.make_runner(tmp_path, **{name: value})
 
 
+def test_a_method_made_for_other_epochs_is_refused(fake_run, tmp_path):
+    method = fake_run.FakeMethod()
+    method.num_epochs = 3
+    fake_run.make_runner(tmp_path, method, num_epochs=3)
+    message = "what the method was made for, 3. Received: num_epochs=4"
+    with pytest.raises(InputError, match=message):
+        fake_run.make_runner(tmp_path, method, num_epochs=4)
+
+
 def test_a_batch_that_any_task_cannot_fill_is_refused_at_once(
     fake_run, tmp_path
 ):

@@ -1,0 +1,137 @@
+"""A stream on which each mechanism of DEN has a task that asks for it.
+
+first      three patterns with a little noise
+again      the same ones: nothing is missing
+inverted   their negatives: what the units see must move, but is enough
+hard       noise with labels by chance: more than the units can tell apart
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lasem_tf.methods import DynamicallyExpandable, RMSprop
+from tests.methods import tiny
+
+NUM_IMAGES, NUM_EPOCHS = 40, 24
+SHAPE = (6, 6, 2)
+# Phases begin with the epochs 0, 6, 12 and 18.
+SETTINGS = {
+    "phase_shares": (0.25, 0.25, 0.25, 0.25),
+    "num_new_units": 2,
+    "loss_threshold": 0.65,
+    "drift_threshold": 0.3,
+    "group_weight": 8.0,
+    "l1_weight": 0.001,
+    "l2_weight": 0.01,
+    "optimizer": functools.partial(RMSprop, learning_rate=0.01),
+}
+
+
+def stream():
+    patterns = np.random.default_rng(0).integers(40, 216, (3, *SHAPE))
+    classes = np.arange(NUM_IMAGES) % 3
+
+    def noisy(seed):
+        noise = np.random.default_rng(seed).normal(0, 10, (NUM_IMAGES, *SHAPE))
+        return np.clip(patterns[classes] + noise, 0, 255)
+
+    rng = np.random.default_rng(3)
+    by_chance = rng.integers(0, 256, (NUM_IMAGES, *SHAPE))
+    for name, images, labels in (
+        ("first", noisy(0), classes),
+        ("again", noisy(1), classes),
+        ("inverted", 255 - noisy(2), classes),
+        ("hard", by_chance, rng.integers(0, 3, NUM_IMAGES)),
+    ):
+        examples = images.astype(np.uint8), labels.astype(np.int32)
+        data = tf.data.Dataset.from_tensor_slices(examples)
+        yield dataclasses.replace(tiny.task(name), train=data)
+
+
+def units(masks):
+    return [int(mask.numpy().sum()) for mask in masks]
+
+
+def learn(**changes):
+    """Returns units by task and phase: those that exist, and are trained."""
+    method = DynamicallyExpandable(
+        tiny.backbone,
+        NUM_EPOCHS,
+        head=tiny.head,
+        seed=1,
+        **SETTINGS | changes,
+    )
+    exist, trained = {}, {}
+    for task in stream():
+        method.begin_task(task)
+        exist[task.name], trained[task.name] = [], []
+        for epoch in range(NUM_EPOCHS):
+            method.train_epoch(tiny.batches(task, 8), epoch)
+            if epoch % 6 == 5:
+                trainer = method._trainer
+                exist[task.name].append(units(trainer.alive))
+                trained[task.name].append(units(trainer.free_units))
+        method.end_task()
+    return method, exist, trained
+
+
+@pytest.fixture(scope="module")
+def story():
+    return learn()
+
+
+def test_a_task_that_misses_nothing_changes_no_size(story):
+    _, exist, _ = story
+    assert exist["first"] == exist["again"] == [[3, 4, 3]] * 4
+
+
+def test_a_task_that_units_must_move_for_splits_them(story):
+    _, exist, _ = story
+    before, retrained, expanded, split = exist["inverted"]
+    assert before == retrained == expanded == [3, 4, 3], "it is learned"
+    assert all(now > then for now, then in zip(split, before, strict=True))
+
+
+def test_a_task_that_units_do_not_suffice_for_adds_some(story):
+    _, exist, trained = story
+    before, retrained, expanded, split = exist["hard"]
+    assert before == retrained
+    # Two in each layer, and these alone are trained.
+    assert expanded == [width + 2 for width in before]
+    assert trained["hard"][2] == [2, 2, 2]
+
+
+def test_units_that_are_of_no_use_are_taken_away_and_no_others(story):
+    _, exist, _ = story
+    expanded, split = exist["hard"][2:]
+    assert split[0] < expanded[0], "the group lasso made them zero"
+    assert split[1] >= expanded[1] and split[2] >= expanded[2]
+
+
+def test_earlier_tasks_see_what_there_was_when_they_ended(story):
+    method, exist, _ = story
+    for index, name in enumerate(exist):
+        widths = "-".join(map(str, exist[name][-1]))
+        assert method.selection(index) == widths
+        shapes = [w.shape[-1] for w in method.task_model(index).weights[:6:2]]
+        assert shapes == exist[name][-1]
+
+
+@pytest.mark.parametrize(
+    ("l1_weight", "selects"), [(0.0, False), (0.004, True)]
+)
+def test_units_that_l1_leaves_without_use_are_not_retrained(l1_weight, selects):
+    _, exist, trained = learn(
+        l1_weight=l1_weight,
+        optimizer=functools.partial(keras.optimizers.SGD, 0.05),
+    )
+    fewer = [
+        sum(trained[name][1]) < sum(exist[name][1])
+        for name in ("again", "inverted", "hard")
+    ]
+    assert any(fewer) == selects
