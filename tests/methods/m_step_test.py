@@ -180,7 +180,7 @@ def test_weights_at_rest_stay_within_their_bound():
         for a, b in zip(*(la.filters().shared for la in layers), strict=True)
     ]
     epsilon = RMSprop().epsilon
-    bound = num_steps * LEARNING_RATE * floor * 2 * largest / np.sqrt(epsilon)
+    bound = num_steps * LEARNING_RATE * floor * largest / np.sqrt(epsilon)
     assert 1e-6 < max(at_rest) <= bound
 
 
