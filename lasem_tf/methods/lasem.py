@@ -78,8 +78,8 @@ class Lasem(SelectiveMethod):
             it changes: in n steps a weight at rest stays within
             `n * learning_rate * pruning_floor * G / sqrt(epsilon)` of where it
             would be, G the largest gradient of a candidate, epsilon and
-            learning rate RMSProp's; with the paper's values 1e-7 G per step,
-            and only as long as as much as the floor is neglected. `None`
+            learning rate RMSProp's: 1e-7 G per step with the paper's values,
+            on steps that neglect as much as the floor allows. `None`
             neglects nothing, at full cost, and so it is on a GPU and with
             XLA. Random layers other than dropout draw once for all
             candidates then, else for each.

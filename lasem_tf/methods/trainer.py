@@ -42,8 +42,6 @@ class Trainer:
     Attributes:
         weights: The weights that are trained.
         base_learning_rate: The optimizer's own.
-        scratch: Variables of the optimizer that are no part of its state, but
-            zero where weights start afresh.
         compiled_epoch: One epoch of it.
 
     Raises:
@@ -65,11 +63,13 @@ class Trainer:
         self.seed_states = list(seed_states)
         self.compiled_epoch = CompiledEpoch(train_step, num_configurations)
         optimizer.build(self.weights)
-        self.scratch: list[tf.Variable] = getattr(optimizer, "scratch", [])
 
     def clear_scratch(self) -> None:
-        """Lets nothing of other weights reach those that are trained now."""
-        for variable in self.scratch:
+        """Lets nothing of other weights reach those that are trained now.
+
+        See `RMSprop.scratch`; other optimizers keep no such variables.
+        """
+        for variable in getattr(self.optimizer, "scratch", ()):
             variable.assign(tf.zeros_like(variable))
 
     @property
