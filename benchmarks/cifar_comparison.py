@@ -7,7 +7,9 @@ Runs `bin/train` once per line of the table and seed, one after another. A
 run that was interrupted is continued and a complete one is not repeated, so
 the same command takes a long comparison up where it was left. `--report`
 runs nothing and reports the runs that are complete. A report that `--json`
-finds is added to: runs of other machines stay.
+finds is added to: runs of other machines stay, those of the same seed too.
+Accuracies are of the latest run of each seed; costs are of all of them, since
+a time says something only beside another one of its machine.
 """
 
 from __future__ import annotations
@@ -91,19 +93,16 @@ def report(arguments: argparse.Namespace) -> None:
     found = _known_runs(arguments.json)
     for line in LINES:
         for run in _complete_runs(line, arguments):
-            found.setdefault(line, {})[run["summary"]["seed"]] = run
+            found.setdefault(line, {})[_seed_and_machine(run)] = run
     lines = {
-        line: [found[line][seed] for seed in sorted(found[line])]
+        line: sorted(found[line].values(), key=_seed_and_start)
         for line in LINES
         if line in found
     }
     if not lines:
         sys.exit(f"No run below {arguments.workdir} is complete yet.")
     table = comparison_table(
-        {
-            line: [run["summary"] for run in complete]
-            for line, complete in lines.items()
-        }
+        {line: _latest_summaries(complete) for line, complete in lines.items()}
     )
     costs = _cost_table(lines)
     print(f"{table}\n\n{costs}")
@@ -113,27 +112,46 @@ def report(arguments: argparse.Namespace) -> None:
         write_json(arguments.json, content)
 
 
-def _known_runs(path: pathlib.Path | None) -> dict[str, dict[int, dict]]:
-    """Returns what a report holds already, by line and seed."""
+def _known_runs(
+    path: pathlib.Path | None,
+) -> dict[str, dict[tuple[int, str], dict]]:
+    """Returns what a report holds already, by line, seed and machine."""
     if path is None or not path.is_file():
         return {}
     return {
-        line: {run["summary"]["seed"]: run for run in complete}
+        line: {_seed_and_machine(run): run for run in complete}
         for line, complete in json.loads(path.read_text())["runs"].items()
     }
+
+
+def _seed_and_machine(run: dict) -> tuple[int, str]:
+    """Returns what a run is known by; the machine is "" if nobody noted it."""
+    machine = run.get("measured", {}).get("machine", "")
+    return run["summary"]["seed"], str(machine)
+
+
+def _seed_and_start(run: dict) -> tuple[int, str]:
+    return run["summary"]["seed"], run["run"]["start"]
+
+
+def _latest_summaries(complete: list[dict]) -> list[dict]:
+    """Returns one summary per seed, of runs in the order of their start."""
+    return list(
+        {run["summary"]["seed"]: run["summary"] for run in complete}.values()
+    )
 
 
 def _cost_table(lines: dict[str, list[dict]]) -> str:
     """Returns what training took: time, and the process' peak memory.
 
     Time as a ratio to the run of `_REFERENCE` with the same seed on a machine
-    of the same kind. Runs on a GPU are left out: a processor that waits for
-    one tells neither.
+    of the same kind, a mean over those that have one; memory as a mean. Runs
+    on a GPU are left out: a processor that waits for one tells neither.
     """
     from lasem_tf.reports.table import aligned_rows
 
     reference = {
-        (run["summary"]["seed"], str(run["measured"]["machine"])): run
+        _seed_and_machine(run): run
         for run in lines.get(_REFERENCE, ())
         if "cpu_seconds" in run.get("measured", {}) and not _on_gpu(run)
     }
@@ -144,14 +162,14 @@ def _cost_table(lines: dict[str, list[dict]]) -> str:
             if "measured" not in run or _on_gpu(run):
                 continue
             memory.append(run["measured"]["peak_memory_bytes"] / 2**20)
-            key = run["summary"]["seed"], str(run["measured"]["machine"])
+            key = _seed_and_machine(run)
             if key in reference and "cpu_seconds" in run["measured"]:
                 ratios.append(_train_time(run) / _train_time(reference[key]))
         if memory:
             time = f"{statistics.mean(ratios):.2f}" if ratios else "–"
             size = f"{statistics.mean(memory):,.0f}"
             rows.append([line, str(len(ratios)), time, size])
-    header = ["run", "timed seeds", f"time to {_REFERENCE}", "peak MiB"]
+    header = ["run", "timed runs", f"time to {_REFERENCE}", "peak MiB"]
     return "\n".join(aligned_rows(header, rows, 1))
 
 

@@ -35,14 +35,22 @@ def comparison(script, monkeypatch):
     return module
 
 
-def leave_run(workdir, name, seed, seconds, measured=None, cpu_seconds=1.0):
+def leave_run(
+    workdir,
+    name,
+    seed,
+    seconds,
+    measured=None,
+    cpu_seconds=1.0,
+    start="2026-11-24",
+    **results,
+):
     folder = workdir / f"{name}_seed{seed}"
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(
-        json.dumps({"state": "complete", "command": f"x {folder}"})
-    )
+    run = {"state": "complete", "command": f"x {folder}", "start": start}
+    (folder / "run.json").write_text(json.dumps(run))
     times = {"train_seconds": seconds, "total_seconds": 2 * seconds}
-    summary = SUMMARY | {"seed": seed} | times
+    summary = SUMMARY | {"seed": seed} | times | results
     (folder / "summary.json").write_text(json.dumps(summary))
     if measured is not None:
         content = {
@@ -51,6 +59,17 @@ def leave_run(workdir, name, seed, seconds, measured=None, cpu_seconds=1.0):
             "cpu_seconds": cpu_seconds,
         }
         (folder / "measured.json").write_text(json.dumps(content))
+
+
+def cells_of(printed):
+    """Returns the cells of the last two tables, each by the row's name."""
+    tables = [[], []]
+    for row in printed.splitlines():
+        if row.startswith("| run"):
+            tables.append([])
+        elif row.startswith("| "):
+            tables[-1].append([cell.strip() for cell in row.split("|")[1:-1]])
+    return [{name: rest for name, *rest in rows} for rows in tables[-2:]]
 
 
 def test_every_line_is_a_recipe_that_can_be_read(comparison):
@@ -72,15 +91,47 @@ def test_time_is_told_beside_the_reference_on_the_same_machine(
     leave_run(runs, "hps_all", 1, 400.0, "slow", 400.0)
     leave_run(runs, "hps_lasem", 0, 70.0)
     comparison.reported("--report", "--workdir", str(runs))
-    costs = capsys.readouterr().out.split("\n\n")[-1]
-    cells = {
-        row.split("|")[1].strip(): [c.strip() for c in row.split("|")[2:-1]]
-        for row in costs.splitlines()[2:]
-    }
-    assert cells == {
+    _, costs = cells_of(capsys.readouterr().out)
+    assert costs == {
         "DF-CNN, LASEM": ["1", "1.00", "1,024"],
         "HPS, All": ["1", "0.50", "1,024"],
     }
+
+
+def test_a_seed_that_ran_on_two_machines_is_timed_on_both(
+    comparison, tmp_path, capsys
+):
+    """Its accuracy is that of the latest run."""
+    report = tmp_path / "report.json"
+    machines = [
+        ("new", "2026-11-27", 0.625, {"df_cnn_lasem": 80.0, "hps_all": 20.0}),
+        ("old", "2026-11-24", 0.5, {"df_cnn_lasem": 400.0, "hps_all": 300.0}),
+    ]
+    for machine, start, peak, times in machines:
+        runs = tmp_path / machine
+        for name, cpu_seconds in times.items():
+            leave_run(
+                runs,
+                name,
+                0,
+                100.0,
+                machine,
+                cpu_seconds,
+                start=start,
+                mean_peak_per_task_accuracy=peak,
+            )
+        comparison.reported(
+            "--report", "--workdir", str(runs), "--json", str(report)
+        )
+    accuracies, costs = cells_of(capsys.readouterr().out)
+    assert costs["HPS, All"][:2] == ["2", "0.50"]
+    assert costs["DF-CNN, LASEM"][:2] == ["2", "1.00"]
+    assert accuracies["HPS, All"][2:4] == ["1", "62.5"]
+    found = json.loads(report.read_text())["runs"]["HPS, All"]
+    assert [run["run"]["start"] for run in found] == [
+        "2026-11-24",
+        "2026-11-27",
+    ]
 
 
 def test_a_report_is_added_to(comparison, tmp_path, capsys):
