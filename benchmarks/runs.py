@@ -16,10 +16,11 @@ import measuring
 from lasem_tf.files import write_json
 
 _MEASURED = "measured.json"
+_REFUSED = 2  # The exit code of `bin/train` for input that is wrong.
 
 
 def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
-    """Trains, or continues; does nothing if the run is complete.
+    """Trains, or continues; repeats nothing if the run is complete.
 
     Args:
         title: What to announce it as.
@@ -32,6 +33,7 @@ def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
     command = [sys.executable, "bin/train", *flags]
     print(f"{title}: {' '.join(command[1:])}", flush=True)
     command.append(f"--workdir={folder.resolve()}")
+    was_complete = complete_run(folder) is not None
     process = subprocess.Popen(command, cwd=measuring.REPOSITORY)
     interruption = None
     try:
@@ -41,7 +43,10 @@ def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
         interruption = asked
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if folder.is_dir():  # Of a sitting that was interrupted too.
+    # Of a sitting that was interrupted too, but of none that had nothing to do
+    # or was refused: it may be on another machine than the run.
+    refused = process.returncode == _REFUSED
+    if folder.is_dir() and not was_complete and not refused:
         _keep_measured(folder / _MEASURED, used)
     if interruption is not None:
         raise interruption

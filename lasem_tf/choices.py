@@ -25,19 +25,24 @@ def set_dtype_policy(name: str) -> None:
     """Makes networks compute in another dtype, for the rest of the process.
 
     Args:
-        name: Keras' name of the policy.
+        name: Keras' name of the policy. It must keep weights in float32:
+            "float32" or a mixed one.
 
     Raises:
-        InputError: If Keras does not know it.
+        InputError: If Keras does not know it, or it keeps weights otherwise.
     """
     try:
-        keras.config.set_dtype_policy(name)
-    except (TypeError, ValueError) as error:
+        fits = keras.DTypePolicy(name).variable_dtype == "float32"
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
         raise InputError(
-            "`dtype_policy` must be one that Keras knows.",
+            "`dtype_policy` must be one that Keras knows, with weights in "
+            "float32.",
             received=f"dtype_policy={name!r}",
             remedy="Pass for example `dtype_policy='mixed_bfloat16'`.",
-        ) from error
+        )
+    keras.config.set_dtype_policy(name)
 
 
 def set_tensor_float_32(allowed: bool) -> None:

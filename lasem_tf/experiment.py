@@ -96,7 +96,8 @@ def run_experiment(
             nothing does.
         deterministic: As in `run`.
         dtype_policy: Keras' name of what networks compute in, such as
-            `"mixed_bfloat16"`. It holds for the rest of the process.
+            `"mixed_bfloat16"`, with weights in float32; there is no scaling of
+            losses. It holds for the rest of the process.
         tensor_float_32: Whether a GPU may round what it multiplies to eleven
             bits, as TensorFlow lets it otherwise. It holds for the rest of
             the process.
@@ -195,7 +196,8 @@ def run(
     """Lets a method learn a stream of tasks, and writes all of it down.
 
     Called again with the same arguments it continues where it was stopped,
-    and a complete run is not repeated. Each call needs a new `method`.
+    and a complete run is not repeated. Each call needs a new `method`. When a
+    task begins Python's and NumPy's random numbers are seeded anew.
 
     Args:
         method: A method that has seen no task yet.

@@ -388,6 +388,7 @@ def test_nothing_stays_of_what_was_read_before():
             "method` must .* LifelongMethod. Received: .*HardParameterSharing",
         ),
         (["run_experiment.dtype_policy='x'"], "`dtype_policy` must be one"),
+        (["run_experiment.dtype_policy='bfloat16'"], "with weights in float32"),
         (["run_experiment.tensor_float_32='x'"], "`tensor_float_32` must be"),
         (["run_experiment.jit_compile='x'"], "`jit_compile` must be one of"),
         (["run_experiment.stream=@RMSprop"], "stream` must .* TaskStream"),

@@ -38,7 +38,8 @@ def started(monkeypatch, tmp_path):
 
 def _on_made_images(files, changes=()):
     # The images do not matter here, and the real ones may not be there.
-    configuration.train([*files, SYNTHETIC], ["NUM_TASKS=1", *changes])
+    few = ["synthetic.num_tasks=1", "synthetic.num_train=20"]
+    configuration.train([*files, SYNTHETIC], ["NUM_TASKS=1", *few, *changes])
 
 
 def test_there_are_recipes():
@@ -144,18 +145,24 @@ def test_every_method_goes_on_top_of_a_recipe(started, path):
     assert (run["num_epochs"], run["method"].learner) == (2000, learner)
 
 
+@pytest.mark.parametrize("recipe", RECIPES, ids=_name)
 @pytest.mark.parametrize("path", METHODS, ids=_name)
-@pytest.mark.parametrize("learner", ["tf", "dfcnn"])
-def test_methods_say_where_they_do_not_go(started, learner, path):
-    files = [GIN_FOLDER / f"{learner}_cifar.gin", path]
-    if "shares in a way of its own" in path.read_text("utf-8").replace(
-        "\n# ", " "
-    ):
+def test_methods_go_on_any_recipe_or_say_where_they_do_not(
+    started, path, recipe
+):
+    learner = recipe.name.partition("_")[0]
+    if learner not in LEARNERS:
+        learner = "hps"  # Of the quick start, planted and own images.
+    files = [recipe, path]
+    header = path.read_text("utf-8").replace("\n# ", " ")
+    of_its_own = "shares in a way of its own" in header
+    if of_its_own and learner != "hps":
         with pytest.raises(InputError, match="shares in a way of its own"):
             _on_made_images(files)
     else:
         _on_made_images(files)
-        assert started[0]["method"].learner == learner
+        expected = "none" if of_its_own else learner
+        assert started[0]["method"].learner == expected
 
 
 @pytest.mark.parametrize("path", METHODS, ids=_name)

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import tree
 
 from lasem_tf.checks import (
     InputError,
@@ -148,10 +147,9 @@ class ChannelGated(ModelPerTask):
             number = number_of.get(id(step.layer))
             if number is None:
                 return step.layer(*args, **kwargs)
-            inputs, *_ = tree.flatten((args, kwargs))
-            gates = self._gates[number](inputs)
+            gates = self._gates[number](args[0])
             opened[number].append(gates)
-            return apply[number](shared[number](inputs), gates)
+            return apply[number](shared[number](args[0]), gates)
 
         return graph.run(images, call)[graph.output], opened
 

@@ -16,7 +16,12 @@ def consolidate(
     replaced by the middle of their range and stored once.
 
     Source: Yoon, Kim, Yang & Hwang (2020), Section 3.2, Eq. 4; the middle of
-    the range in place of the mean is the authors' code.
+    the range in place of the mean is the authors' code. For each cluster g of
+    several tasks, element by element,
+
+        local_g = (max_t tau_t + min_t tau_t) / 2
+            if max_t tau_t - min_t tau_t <= beta, else 0
+        tau_t   = 0 if local_g took its place, else tau_t
 
     Args:
         parts: float32 [num_tasks, ...]. tau of each task.

@@ -50,6 +50,11 @@ class DynamicallyExpandable(ModelPerTask):
     nothing changes there. In lower layers both feed the same units, as in
     the authors' code.
 
+    As in the authors' code drift is measured as soon as new units are trained;
+    in the paper all weights are trained once before, and again after the
+    split. Unlike there, weights of a later task are pulled to what they were
+    before it, and to nothing else: there is no weight decay besides.
+
     *Timestamps*: units are only ever appended, and a task sees the units that
     there were when it ended: of each filter the slices up to then. What came
     later is hidden from it. Units that it sees may still be moved by later
@@ -77,11 +82,13 @@ class DynamicallyExpandable(ModelPerTask):
         backbone: See `NetworkMethod`; a chain of convolutions, see
             `ConvolutionChain`.
         num_epochs: Epochs of each task, as the run is told.
-        phase_shares: Shares of the epochs for the four phases.
+        phase_shares: Shares of the epochs for the four phases; one of 0 is
+            left out.
         l1_weight: Of the L1 penalty on convolutions and first dense layer.
         l2_weight: Of the squared distance to the values before the task.
         group_weight: Of the group lasso.
-        loss_threshold: Nats.
+        loss_threshold: Nats, of the mean loss of the epoch before: as it is
+            descended, dropout on and penalties included.
         drift_threshold: Euclidean distance of a filter from its old values.
         num_new_units: k, per layer.
         **network_method: See `NetworkMethod`.

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lasem_tf.layers.filter_source import SharingRule
 from lasem_tf.tasks import Task
 from lasem_tf.transfer import TransferConfiguration
 
@@ -99,6 +100,9 @@ def _text(value: Any, within: tuple[int, ...] = ()) -> str:
     if isinstance(value, functools.partial):
         arguments = texts(value.args) + pairs(value.keywords)
         return f"{_text(value.func, within)}({', '.join(arguments)})"
+    if inspect.ismethod(value):
+        of = _text(value.__self__, within)
+        return f"{value.__module__}.{value.__qualname__} of {of}"
     if callable(value) and hasattr(value, "__qualname__"):
         told = ""
         if "<" in value.__qualname__ and hasattr(value, "__code__"):
@@ -111,10 +115,31 @@ def _text(value: Any, within: tuple[int, ...] = ()) -> str:
         return f"{value.__module__}.{value.__qualname__}{told}"
     if type(value) in (list, tuple):
         return repr(value)[0] + ", ".join(texts(value)) + repr(value)[-1]
-    if type(value).__repr__ is object.__repr__:
-        # Python's own text would tell where in memory the object lies.
-        return f"{type(value).__qualname__}({', '.join(pairs(vars(value)))})"
-    return repr(value)
+    if isinstance(value, set | frozenset):
+        return "{" + ", ".join(sorted(texts(value))) + "}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(pairs(value)) + "}"
+    if isinstance(value, np.ndarray):
+        digest = hashlib.sha256(value.tobytes()).hexdigest()[:8]
+        return f"{value.dtype}{list(value.shape)}#{digest}"
+    parts = _parts(value)
+    if parts is None:
+        return repr(value)
+    return f"{type(value).__qualname__}({', '.join(pairs(parts))})"
+
+
+def _parts(value: Any) -> Mapping[str, Any] | None:
+    """Returns what an object is made of; `None`: its own text tells."""
+    if isinstance(value, keras.initializers.Initializer):
+        return value.get_config()  # Its attributes hold a random seed.
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: getattr(value, name) for name in names}
+    # Python's own text would tell where in memory the object lies, and so
+    # may that of what a base learner holds.
+    if type(value).__repr__ in (object.__repr__, SharingRule.__repr__):
+        return vars(value)
+    return None
 
 
 def _held_in(cell: types.CellType) -> Any:

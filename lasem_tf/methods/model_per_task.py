@@ -75,7 +75,14 @@ class ModelPerTask(NetworkMethod):
     def _loss(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Returns what a step descends, float32 []: nats and penalties."""
         logits = self._logits(images)
-        return total_loss(labels, logits, self._models[-1].losses)
+        # Those of layers that are frozen would only be constants in it.
+        penalties = [
+            penalty
+            for layer in self._models[-1].layers
+            if layer.trainable
+            for penalty in layer.losses
+        ]
+        return total_loss(labels, logits, penalties)
 
     # The life of a task.
 
@@ -135,7 +142,6 @@ class ModelPerTask(NetworkMethod):
         model = self._model(task_index)
         copy = keras.models.clone_model(model)
         copy.set_weights(model.get_weights())
-        copy.trainable = True  # Whatever is frozen in ours.
         return copy
 
     def predictor(self, task_index: int) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -19,10 +19,13 @@ class RMSprop(keras.optimizers.Optimizer):
 
     Args:
         learning_rate: Step size.
-        rho: Decay of the mean square, in [0, 1).
-        epsilon: Added under the root.
+        rho: Decay of the mean square, in [0, 1].
+        epsilon: Added under the root, at least 0.
         name: Name of the optimizer.
         **kwargs: See `keras.optimizers.Optimizer`.
+
+    Raises:
+        InputError: If `rho` or `epsilon` is outside its range.
 
     Attributes:
         scratch: Once built, per variable what TensorFlow's operation writes

@@ -13,6 +13,8 @@ from lasem_tf.methods.m_step import ForwardPass
 from lasem_tf.networks.backbones import Backbone
 from lasem_tf.transfer import TransferConfiguration
 
+_BAYES_RULE = {"likelihood", "prior", "e_step_tolerance", "e_step_dtype"}
+
 
 class FixedPosterior(Lasem):
     """LASEM with a constant in place of Bayes' rule.
@@ -27,11 +29,13 @@ class FixedPosterior(Lasem):
         probability: P, in [0, 1].
         candidates: As in `Lasem`.
         layer_groups: As in `Lasem`.
-        **selective_method: See `SelectiveMethod`.
+        **selective_method: See `SelectiveMethod`; `num_m_steps` and
+            `pruning_floor` as in `Lasem`.
 
     Raises:
-        InputError: If `probability` is not a probability, or (when the first
-            task begins) the configuration is not among the candidates.
+        InputError: If `probability` is not a probability, an argument is of
+            the E-step, or (when the first task begins) the configuration is
+            not among the candidates.
     """
 
     name = "fixed_posterior"
@@ -46,6 +50,13 @@ class FixedPosterior(Lasem):
         layer_groups: Sequence[Sequence[int]] | None = None,
         **selective_method,
     ):
+        for name in _BAYES_RULE & selective_method.keys():
+            raise InputError(
+                f"`{name}` is of Bayes' rule, which `{type(self).__name__}` "
+                "does without.",
+                received=f"{name}={selective_method[name]!r}",
+                remedy="Leave it out, or take `Lasem`.",
+            )
         super().__init__(
             backbone, sharing, candidates, layer_groups, **selective_method
         )
@@ -96,7 +107,7 @@ class Static(FixedPosterior):
 
     Args:
         configuration: Such as `"all"`, `"top_2"`, `"TSTS"`.
-        **selective_method: See `SelectiveMethod`.
+        **selective_method: As in `FixedPosterior`.
     """
 
     name = "static"

@@ -29,7 +29,8 @@ class Step(NamedTuple):
 
     Attributes:
         layer: The layer, or what was put in its place.
-        args: Positional arguments, with `Value` for tensors.
+        args: Positional arguments, with `Value` for tensors. What Keras'
+            layers call `inputs` is the first, however the model passes it.
         kwargs: Keyword arguments, likewise.
         outputs: The values this call produces, flat.
     """
@@ -187,6 +188,8 @@ class _Recorder:
             return argument
 
         args, kwargs = tree.map_structure(as_value, (args, kwargs))
+        if not args and "inputs" in kwargs:
+            args = (kwargs.pop("inputs"),)
         self.steps.append(
             Step(
                 layer=self._replaced[id(layer)],

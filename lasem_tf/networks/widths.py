@@ -120,7 +120,9 @@ class ConvolutionChain:
             return type(layer).from_config(config)
 
         return ConvolutionChain(
-            keras.models.clone_model(self.model, clone_function=copy)
+            keras.models.clone_model(
+                self.model, clone_function=copy, recursive=True
+            )
         )
 
     def channels_of_features(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -26,6 +27,8 @@ from lasem_tf.training.continuation import restore_run, save_run
 from lasem_tf.training.interruption import Interrupted, StopRequest
 from lasem_tf.training.stream_evaluation import StreamEvaluation
 from lasem_tf.training.workdir import Workdir
+
+_CLAIMED: weakref.WeakSet[LifelongMethod] = weakref.WeakSet()
 
 
 class Runner:
@@ -109,9 +112,11 @@ class Runner:
             Interrupted: If a signal asked to stop; the epoch was finished and
                 saved.
             FloatingPointError: If the training loss is not finite.
-            InputError: If another process runs in the same workdir.
+            InputError: If another process runs in the same workdir, or the
+                method has been in a run before.
         """
         with self._workdir.locked(), StopRequest() as self._stop:
+            _claim(self._run.method)
             restore_run(self._run, self._workdir)
             # As if the run had begun so much earlier and never paused.
             self._began = time.monotonic() - self._run.total_seconds
@@ -216,6 +221,18 @@ def _check_made_for(method: LifelongMethod, num_epochs: int) -> None:
             received=f"num_epochs={num_epochs}",
             remedy=f"Pass the same `num_epochs` to {type(method).__name__}.",
         )
+
+
+def _claim(method: LifelongMethod) -> None:
+    """Refuses a method that has been in a run, and still knows its tasks."""
+    if method in _CLAIMED:
+        raise InputError(
+            "A run needs a method that has been in no run before.",
+            received=f"a {type(method).__name__} that was given to a run",
+            remedy=f"Make a new {type(method).__name__}(...); a run that is "
+            "continued gives it back what was learned.",
+        )
+    _CLAIMED.add(method)
 
 
 def _is_due(num_done: int, every: int) -> bool:

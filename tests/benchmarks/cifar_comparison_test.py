@@ -1,7 +1,9 @@
 """What the comparison on CIFAR-100 tells `bin/train`, and what it reports."""
 
+import contextlib
 import json
 import resource
+import subprocess
 import sys
 
 import pytest
@@ -186,3 +188,44 @@ def test_what_an_interrupted_sitting_used_is_kept(
         comparison.runs.train("a run", [], tmp_path / "run")
     found = json.loads((tmp_path / "run" / "measured.json").read_text())
     assert found["cpu_seconds"] == used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_code", "counts"),
+    [("complete", 0, False), ("interrupted", 2, False), ("running", 0, True)],
+)
+def test_what_did_not_train_leaves_the_measurements_alone(
+    comparison, tmp_path, monkeypatch, state, exit_code, counts
+):
+    leave_run(tmp_path, "run", 0, 50.0, "another", 80.0)
+    folder = tmp_path / "run_seed0"
+    run = {"state": state, "command": ""}
+    (folder / "run.json").write_text(json.dumps(run))
+    before = (folder / "measured.json").read_text()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+
+    class Process:
+        pid = 1
+
+    monkeypatch.setattr(
+        comparison.runs.os, "wait4", lambda *_: (1, exit_code << 8, used)
+    )
+    monkeypatch.setattr(
+        comparison.runs.subprocess, "Popen", lambda *_, **__: Process()
+    )
+    with contextlib.suppress(subprocess.CalledProcessError):
+        comparison.runs.train("a run", [], folder)
+    after = (folder / "measured.json").read_text()
+    assert (after != before) == counts
+
+
+def test_runs_of_a_line_that_has_no_name_now_stay(comparison, tmp_path):
+    report = tmp_path / "report.json"
+    leave_run(tmp_path / "runs", "hps_all", 0, 50.0)
+    flags = ["--report", "--workdir", str(tmp_path / "runs")]
+    comparison.reported(*flags, "--json", str(report))
+    content = json.loads(report.read_text())
+    content["runs"]["renamed since"] = content["runs"]["HPS, All"]
+    report.write_text(json.dumps(content))
+    comparison.reported(*flags, "--json", str(report))
+    assert "renamed since" in json.loads(report.read_text())["runs"]

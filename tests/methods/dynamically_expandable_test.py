@@ -221,6 +221,8 @@ def test_units_that_drifted_are_split_and_no_others(second):
     now = layer.kernel.numpy()
     np.testing.assert_array_equal(now[..., copy], kernel[..., 2])
     np.testing.assert_array_equal(now[:, :, :3, 2], before[..., 2])
+    # It hears nothing from units that there were not.
+    assert np.any(kernel[:, :, 3:, 2]) and not np.any(now[:, :, 3:, 2])
     np.testing.assert_array_equal(now[..., 3], kernel[..., 3])
     np.testing.assert_array_equal(layer.bias.numpy()[2], bias_before[2])
     np.testing.assert_array_equal(layer.bias.numpy()[copy], bias[2])
@@ -275,6 +277,45 @@ def test_timestamps_hide_later_units_from_earlier_tasks(second):
     np.testing.assert_array_equal(answers(method, 0), before)
     shapes = [w.shape for w in method.task_model(0).weights]
     assert shapes[2] == (3, 3, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ((0.5, 0.0, 0.0, 0.5), [3, 4, 3]),
+        ((0.5, 0.5, 0.0, 0.0), [3, 4, 3]),
+        ((0.5, 0.0, 0.5, 0.0), [5, 6, 5]),
+    ],
+)
+def test_an_expansion_without_a_share_is_left_out(second, shares, expected):
+    method = second(phase_shares=shares)
+    learn(method, 1)
+    assert num_alive(method) == expected
+
+
+def nested(image_shape):
+    """Its convolutions lie in a model inside the model."""
+    inner = keras.Sequential(
+        [
+            keras.Input(image_shape),
+            keras.layers.Conv2D(3, 3, activation="relu"),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+        ]
+    )
+    images = keras.Input(image_shape)
+    features = keras.layers.Flatten()(inner(inputs=images))
+    return keras.Model(images, keras.layers.Dense(5)(inputs=features))
+
+
+def test_convolutions_inside_a_nested_model_grow():
+    method = DynamicallyExpandable(
+        nested, NUM_EPOCHS, num_new_units=2, loss_threshold=0, head=tiny.head
+    )
+    for index in range(2):
+        learn(method, index)
+        method.end_task()
+    assert [method.selection(i) for i in range(2)] == ["3-4", "5-6"]
+    assert answers(method, 1).shape == (12, 4)
 
 
 def test_units_that_earlier_tasks_see_may_move(second):

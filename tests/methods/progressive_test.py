@@ -221,3 +221,44 @@ def test_a_convolution_called_twice_is_fed_call_by_call(pool):
     np.testing.assert_allclose(
         model(images(1)), expected + tf.constant(head.bias), atol=1e-4
     )
+
+
+def test_adapters_learn_from_every_earlier_column():
+    method = learned(made(), 2)
+    method.begin_task(tiny.task("third", seed=2))
+    model = method._models[-1]
+    _, adapters = weights_by_role(model)
+    fed_by_two = [a for a in adapters if a.trainable]
+    # Scale, compression, projection; two convolutions, two columns to hear.
+    assert len(fed_by_two) == 3 * 2 * 2
+    before = [adapter.get_weights() for adapter in fed_by_two]
+    for epoch in range(3):
+        method.train_epoch(tiny.batches(tiny.task("third", seed=2)), epoch)
+    for adapter, values in zip(fed_by_two, before, strict=True):
+        for now, then in zip(adapter.get_weights(), values, strict=True):
+            assert np.abs(now - then).max() > 1e-6, adapter.name
+
+
+def test_penalties_of_frozen_columns_are_not_in_the_loss():
+    def noisy(image_shape):
+        inputs = keras.Input(image_shape)
+        outputs = keras.layers.Conv2D(3, 3)(inputs)
+        outputs = keras.layers.ActivityRegularization(l2=1.0)(outputs)
+        outputs = keras.layers.Conv2D(3, 3)(outputs)
+        return keras.Model(inputs, keras.layers.Flatten()(outputs))
+
+    method = learned(made(noisy), 1)
+    method.begin_task(tiny.task("second", seed=1))
+    batch, labels = next(iter(tiny.batches(tiny.task(), 12)))
+    loss = method._loss(batch, labels)
+    model = method._models[-1]
+    logits = model(batch, training=True)
+    own = [layer.losses for layer in model.layers if "column_1" in layer.name]
+    (penalty,) = [loss for losses in own for loss in losses]
+    cross_entropy = keras.losses.sparse_categorical_crossentropy(
+        labels, logits, from_logits=True
+    )
+    assert len(model.losses) == 2 and penalty > 0.01
+    np.testing.assert_allclose(
+        loss, tf.reduce_mean(cross_entropy) + penalty, rtol=1e-5
+    )

@@ -262,3 +262,21 @@ def test_a_task_that_diverged_does_not_spoil_the_next_one():
         results.append(method.train_epoch(tiny.batches(task), 1).loss)
     assert np.isfinite(results[0])
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("method_class", [Static, FixedPosterior])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"likelihood": "mean"},
+        {"prior": "related"},
+        {"e_step_tolerance": 0.5},
+        {"e_step_dtype": "bfloat16"},
+    ],
+)
+def test_settings_of_an_e_step_that_is_not_made_are_refused(
+    method_class, setting
+):
+    name = method_class.__name__
+    with pytest.raises(InputError, match=f"Bayes' rule, which `{name}` does"):
+        begun(method_class, **setting)

@@ -150,3 +150,14 @@ def test_refuses_what_is_not_one_known_chain_of_calls(make, received):
         "`keras.Model(inputs, outputs)`, or begin a Sequential model with a "
         "`keras.Input`."
     )
+
+
+def test_inputs_given_by_name_are_the_first_argument():
+    images = keras.Input((4, 4, 2))
+    values = layers.Conv2D(3, 3)(inputs=images)
+    model = keras.Model(images, layers.Flatten()(inputs=values))
+    graph = LayerGraph(model)
+    assert all(len(step.args) == 1 for step in graph.steps)
+    assert not any("inputs" in step.kwargs for step in graph.steps)
+    given = graphs.images((4, 4, 2))
+    np.testing.assert_allclose(output_of(model, given), model(given), atol=1e-6)

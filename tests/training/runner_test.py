@@ -288,3 +288,12 @@ def test_a_batch_that_any_task_cannot_fill_is_refused_at_once(
         fake_run.make_runner(tmp_path, method, batch_size=15)
 
     assert method.calls == []
+
+
+def test_a_method_that_has_been_in_a_run_is_refused(fake_run, tmp_path):
+    """It would tell of the tasks of the run before."""
+    method = fake_run.FakeMethod()
+    fake_run.make_runner(tmp_path / "first", method).run()
+    again = fake_run.make_runner(tmp_path / "second", method)
+    with pytest.raises(InputError, match="in no run before.*Make a new Fake"):
+        again.run()
