@@ -194,8 +194,8 @@ class DynamicallyExpandable(ModelPerTask):
         """Returns the task's filters per layer, such as `"32-48-64-64"`."""
         return "-".join(map(str, self._chains[task_index].widths))
 
-    def replay_task(self, task: Task, selection: Any) -> None:
-        """See `LifelongMethod.replay_task`."""
+    def rebuild_task(self, task: Task, selection: Any) -> None:
+        """See `LifelongMethod.rebuild_task`."""
         widths = [int(width) for width in selection.split("-")]
         self._models.append(None)
         self._keep(self._plain_chain(task).resized(widths))

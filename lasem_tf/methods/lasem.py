@@ -173,7 +173,7 @@ class Lasem(SelectiveMethod):
         evidence = self._evidence[task_index]
         related = relatedness(*self._asked(task_index, task))
         weight = related * evidence.shape[0]
-        # A task that is replayed has no counts before it is restored.
+        # A task that is rebuilt has no counts before it is restored.
         return tf.math.divide_no_nan(weight, tf.reduce_sum(evidence))
 
     def _asked(
@@ -189,9 +189,9 @@ class Lasem(SelectiveMethod):
         self._keep_evidence(self._trainer.evidence)
         super().end_task()
 
-    def replay_task(self, task: Task, selection: Any) -> None:
-        """See `LifelongMethod.replay_task`."""
-        super().replay_task(task, selection)
+    def rebuild_task(self, task: Task, selection: Any) -> None:
+        """See `LifelongMethod.rebuild_task`."""
+        super().rebuild_task(task, selection)
         num = len(self._candidates(len(self._selected[-1])))
         self._keep_evidence(tf.zeros([num]))
 

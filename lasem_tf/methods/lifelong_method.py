@@ -166,7 +166,7 @@ class LifelongMethod(abc.ABC):
     per epoch, then `end_task`. Tasks are numbered from 0 in the order in
     which they began, and the current task counts as one of them.
 
-    To continue an interrupted run the runner calls `replay_task` for each
+    To continue an interrupted run the runner calls `rebuild_task` for each
     finished task, `begin_task` for the current one, and restores `state`.
 
     Attributes:
@@ -236,12 +236,12 @@ class LifelongMethod(abc.ABC):
     def selection(self, task_index: int) -> Any:
         """What was chosen for a finished task, as JSON can hold it.
 
-        It is what `replay_task` needs to rebuild the task's parameters:
+        It is what `rebuild_task` needs to rebuild the task's parameters:
         a configuration such as `"TSTS"`, or `None` if nothing was chosen.
         """
 
     @abc.abstractmethod
-    def replay_task(self, task: Task, selection: Any) -> None:
+    def rebuild_task(self, task: Task, selection: Any) -> None:
         """Rebuilds a finished task's parameters, to be restored afterwards.
 
         Args:

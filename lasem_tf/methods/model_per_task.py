@@ -61,7 +61,7 @@ class ModelPerTask(NetworkMethod):
     def _finish_model(self, model: keras.Model) -> None:
         """Does to a model what is due when its task has ended.
 
-        It is called for tasks that are replayed too, whose weights are yet to
+        It is called for tasks that are rebuilt too, whose weights are yet to
         be restored.
 
         Args:
@@ -104,8 +104,8 @@ class ModelPerTask(NetworkMethod):
         """See `LifelongMethod.selection`."""
         return None
 
-    def replay_task(self, task: Task, selection: Any) -> None:
-        """See `LifelongMethod.replay_task`."""
+    def rebuild_task(self, task: Task, selection: Any) -> None:
+        """See `LifelongMethod.rebuild_task`."""
         self._begin_model(task)
         self._finish_model(self._models[-1])
 

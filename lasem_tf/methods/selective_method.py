@@ -110,8 +110,8 @@ class SelectiveMethod(NetworkMethod):
         """See `LifelongMethod.selection`."""
         return str(self._selected[task_index])
 
-    def replay_task(self, task: Task, selection: Any) -> None:
-        """See `LifelongMethod.replay_task`."""
+    def rebuild_task(self, task: Task, selection: Any) -> None:
+        """See `LifelongMethod.rebuild_task`."""
         self._begin(task)
         self._keep(
             TransferConfiguration.parse(selection, self._network.num_layers)

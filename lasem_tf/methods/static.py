@@ -66,29 +66,29 @@ class FixedPosterior(Lasem):
 
     def _candidates(self, num_layers: int) -> tuple[TransferConfiguration, ...]:
         configurations = super()._candidates(num_layers)
-        self._given = TransferConfiguration.parse(
-            self.configuration, num_layers
-        )
-        if self._given not in configurations:
+        given = self._given(num_layers)
+        if given not in configurations:
             raise InputError(
                 "`configuration` must be one of the candidates.",
-                received=f"configuration={str(self._given)!r} beside "
+                received=f"configuration={str(given)!r} beside "
                 f"{len(configurations)} other candidates",
                 remedy="Change `candidates` or `layer_groups` to include it.",
             )
         return configurations
 
+    def _given(self, num_layers: int) -> TransferConfiguration:
+        return TransferConfiguration.parse(self.configuration, num_layers)
+
     def _selected_configuration(self) -> TransferConfiguration:
-        return self._given
+        return self._given(self._network.num_layers)
 
     def _log_prior(self) -> tf.Tensor:
         """The constant stands for prior and posterior alike."""
         candidates = self._trainer.configurations
+        given = self._selected_configuration()
         others = len(candidates) - 1
         rest = (1 - self.probability) / others if others else 0.0
-        masses = [
-            self.probability if c == self._given else rest for c in candidates
-        ]
+        masses = [self.probability if c == given else rest for c in candidates]
         return tf.math.log(tf.constant(masses if others else [1.0]))
 
     def _e_step(

@@ -221,12 +221,13 @@ class SelectiveNetwork(keras.Model):
         images: tf.Tensor,
         mask: tf.Tensor,
         training: bool = False,
-        filters: list[SlotFilters] | None = None,
     ) -> tf.Tensor:
         """Returns the logits of the configuration that the mask says."""
-        filters = self.filters() if filters is None else filters
         mask = tf.ensure_shape(tf.cast(mask, tf.bool), [self.num_layers])
-        picked = [pick(f, mask[index]) for index, f in enumerate(filters)]
+        picked = [
+            pick(filters, mask[index])
+            for index, filters in enumerate(self.filters())
+        ]
         return self.logits(images, picked, training)
 
     def logits(

@@ -54,7 +54,7 @@ def restore_run(run: RunState, workdir: Workdir) -> None:
     if workdir.state != "complete":
         workdir.rewind(progress.csv_bytes)
     for task, selection in zip(run.stream, progress.selections, strict=False):
-        run.method.replay_task(task, selection)
+        run.method.rebuild_task(task, selection)
     if progress.epoch:
         run.method.begin_task(run.stream[progress.task])
     if checkpoint:

@@ -170,7 +170,7 @@ def story(request, tmp_path_factory):
     path = str(told.folder / "state")
     tf.train.Checkpoint(**method.state).write(path)
     told.continued = made(request.param)
-    told.continued.replay_task(TASKS[0], method.selection(0))
+    told.continued.rebuild_task(TASKS[0], method.selection(0))
     told.continued.begin_task(TASKS[1])
     reader = tf.train.Checkpoint(**told.continued.state)
     reader.read(path).assert_consumed()

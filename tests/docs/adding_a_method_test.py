@@ -9,6 +9,7 @@ import sys
 import gin
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lasem_tf.recipes import REPOSITORY
 from tests.methods import tiny
@@ -69,6 +70,31 @@ def test_the_python_of_the_page(folder):
     )
     exec(code, {})
     assert (folder / "runs" / "warm_start" / "summary.json").is_file()
+
+
+def test_it_continues_as_if_it_had_not_stopped(folder, tmp_path):
+    warm_start = importlib.import_module("warm_start")
+
+    def made():
+        return warm_start.WarmStart(tiny.backbone, pull=0.5, head=tiny.head)
+
+    method, continued = made(), made()
+    method.begin_task(tiny.task())
+    method.train_epoch(tiny.batches(tiny.task()), 0)
+    method.end_task()
+    second = tiny.task("second", seed=1)
+    method.begin_task(second)
+    method.train_epoch(tiny.batches(second), 1)
+    tf.train.Checkpoint(**method.state).write(str(tmp_path / "state"))
+    continued.rebuild_task(tiny.task(), method.selection(0))
+    continued.begin_task(second)
+    checkpoint = tf.train.Checkpoint(**continued.state)
+    checkpoint.read(str(tmp_path / "state")).assert_consumed()
+    losses = [
+        each.train_epoch(tiny.batches(second), 2).loss
+        for each in (method, continued)
+    ]
+    assert losses[0] == losses[1]
 
 
 def test_it_computes_what_its_docstring_says(folder):

@@ -83,7 +83,7 @@ def story(tmp_path_factory):
     path = str(told.folder / "state")
     tf.train.Checkpoint(**method.state).write(path)
     told.continued = made(backbone)
-    told.continued.replay_task(TASKS[0], method.selection(0))
+    told.continued.rebuild_task(TASKS[0], method.selection(0))
     told.continued.begin_task(TASKS[1])
     reader = tf.train.Checkpoint(**told.continued.state)
     reader.read(path).assert_consumed()

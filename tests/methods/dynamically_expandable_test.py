@@ -358,7 +358,7 @@ def test_a_run_stopped_in_any_phase_continues_bit_for_bit(
     path = str(tmp_path / "state")
     tf.train.Checkpoint(**method.state).write(path)
     continued = made(**settings)
-    continued.replay_task(task_of(0), method.selection(0))
+    continued.rebuild_task(task_of(0), method.selection(0))
     continued.begin_task(task_of(1))
     tf.train.Checkpoint(**continued.state).read(path).assert_consumed()
     for each in (method, continued):

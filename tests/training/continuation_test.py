@@ -44,7 +44,7 @@ def _instrument(monkeypatch, killer, method):
         (method, "begin_task"),
         (method, "train_epoch"),
         (method, "end_task"),
-        (method, "replay_task"),
+        (method, "rebuild_task"),
     ):
         step = _between(killer, getattr(owner, name))
         monkeypatch.setattr(owner, name, step)
@@ -216,9 +216,9 @@ def test_an_interruption_finishes_the_epoch_and_saves(fake_run, tmp_path):
     ("global_epoch", "rebuilding"),
     [
         (0, ["begin_task"]),
-        (3, ["replay_task S", "begin_task"]),
-        (5, ["replay_task S", "begin_task"]),
-        (11, ["replay_task S", "replay_task T", "replay_task S"]),
+        (3, ["rebuild_task S", "begin_task"]),
+        (5, ["rebuild_task S", "begin_task"]),
+        (11, ["rebuild_task S", "rebuild_task T", "rebuild_task S"]),
     ],
 )
 def test_an_interrupted_run_continues_where_it_was(

@@ -98,8 +98,8 @@ class FakeMethod(LifelongMethod):
     def selection(self, task_index):
         return self._selections[task_index]
 
-    def replay_task(self, task, selection):
-        self.calls.append(f"replay_task {selection}")
+    def rebuild_task(self, task, selection):
+        self.calls.append(f"rebuild_task {selection}")
         self._add_head(task)
         self._selections.append(selection)
 

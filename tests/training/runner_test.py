@@ -186,7 +186,7 @@ def test_a_complete_run_is_not_repeated(fake_run, tmp_path):
     assert runner.run().rows == history.rows
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == files
     assert record.notes == [] and not hasattr(begin, "run")
-    assert again.calls == ["replay_task S", "replay_task T", "replay_task S"]
+    assert again.calls == ["rebuild_task S", "rebuild_task T", "rebuild_task S"]
     for name, variable in first.state.items():
         assert (again.state[name].numpy() == variable.numpy()).all()
 
