@@ -114,7 +114,7 @@ def report(arguments: argparse.Namespace) -> None:
 
 def _known_runs(
     path: pathlib.Path | None,
-) -> dict[str, dict[tuple[int, str], dict]]:
+) -> dict[str, dict[tuple[int, str, bool], dict]]:
     """Returns what a report holds already, by line, seed and machine."""
     if path is None or not path.is_file():
         return {}
@@ -124,10 +124,10 @@ def _known_runs(
     }
 
 
-def _seed_and_machine(run: dict) -> tuple[int, str]:
+def _seed_and_machine(run: dict) -> tuple[int, str, bool]:
     """Returns what a run is known by; the machine is "" if nobody noted it."""
     machine = run.get("measured", {}).get("machine", "")
-    return run["summary"]["seed"], str(machine)
+    return run["summary"]["seed"], str(machine), _on_gpu(run)
 
 
 def _seed_and_start(run: dict) -> tuple[int, str]:

@@ -16,7 +16,6 @@ import measuring
 from lasem_tf.files import write_json
 
 _MEASURED = "measured.json"
-_REFUSED = 2  # The exit code of `bin/train` for input that is wrong.
 
 
 def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
@@ -33,7 +32,7 @@ def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
     command = [sys.executable, "bin/train", *flags]
     print(f"{title}: {' '.join(command[1:])}", flush=True)
     command.append(f"--workdir={folder.resolve()}")
-    was_complete = complete_run(folder) is not None
+    before = _last_change(folder)
     process = subprocess.Popen(command, cwd=measuring.REPOSITORY)
     interruption = None
     try:
@@ -43,15 +42,20 @@ def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
         interruption = asked
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    # Of a sitting that was interrupted too, but of none that had nothing to do
-    # or was refused: it may be on another machine than the run.
-    refused = process.returncode == _REFUSED
-    if folder.is_dir() and not was_complete and not refused:
+    # Of a sitting that was interrupted too, but of none that trained nothing:
+    # the run was complete, or it was refused, perhaps on another machine.
+    if _last_change(folder) != before:
         _keep_measured(folder / _MEASURED, used)
     if interruption is not None:
         raise interruption
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def _last_change(folder: pathlib.Path) -> int:
+    """Returns when a run last finished an epoch, in ns; 0 if it never did."""
+    path = folder / "metrics.csv"
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def _keep_measured(path: pathlib.Path, used: resource.struct_rusage) -> None:

@@ -244,8 +244,9 @@ class DenTrainer(Trainer):
 
     def _expand(self) -> None:
         """Adds units if the task is not learned yet; trains these alone."""
-        *_, share, _ = self.settings.phase_shares
-        if not share or float(self.last_loss) <= self.settings.loss_threshold:
+        settings = self.settings
+        is_left_out = settings.phase_shares[2] == 0
+        if is_left_out or float(self.last_loss) <= settings.loss_threshold:
             return
         for mask, new in zip(self.alive, self._is_new, strict=True):
             mask.assign(np.where(new, 1.0, mask.numpy()))

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -18,6 +19,8 @@ import tensorflow as tf
 from lasem_tf.layers.filter_source import SharingRule
 from lasem_tf.tasks import Task
 from lasem_tf.transfer import TransferConfiguration
+
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,27 +121,33 @@ def _text(value: Any, within: tuple[int, ...] = ()) -> str:
     if isinstance(value, set | frozenset):
         return "{" + ", ".join(sorted(texts(value))) + "}"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(pairs(value)) + "}"
+        items = zip(texts(value), texts(value.values()), strict=True)
+        return "{" + ", ".join(f"{k}: {v}" for k, v in items) + "}"
+    if isinstance(value, tf.Tensor | tf.Variable | keras.Variable):
+        value = np.asarray(value)
     if isinstance(value, np.ndarray):
+        if value.dtype == object:
+            return _text(value.tolist(), within)
         digest = hashlib.sha256(value.tobytes()).hexdigest()[:8]
         return f"{value.dtype}{list(value.shape)}#{digest}"
     parts = _parts(value)
     if parts is None:
-        return repr(value)
+        return _ADDRESS.sub("", repr(value))
     return f"{type(value).__qualname__}({', '.join(pairs(parts))})"
 
 
 def _parts(value: Any) -> Mapping[str, Any] | None:
     """Returns what an object is made of; `None`: its own text tells."""
     if isinstance(value, keras.initializers.Initializer):
-        return value.get_config()  # Its attributes hold a random seed.
+        config = value.get_config()  # Its attributes hold a random seed.
+        return config or vars(value)
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
         return {name: getattr(value, name) for name in names}
     # Python's own text would tell where in memory the object lies, and so
     # may that of what a base learner holds.
     if type(value).__repr__ in (object.__repr__, SharingRule.__repr__):
-        return vars(value)
+        return getattr(value, "__dict__", {})
     return None
 
 

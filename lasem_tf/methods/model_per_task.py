@@ -52,20 +52,11 @@ class ModelPerTask(NetworkMethod):
     def _new_model(self, task: Task) -> keras.Model:
         """Returns the model of a task that begins, with initial weights.
 
-        Its trainable weights are what will be trained.
+        Its trainable weights are what will be trained, unless
+        `_trained_weights` says otherwise.
 
         Args:
             task: `self._models` holds those of all tasks before it.
-        """
-
-    def _finish_model(self, model: keras.Model) -> None:
-        """Does to a model what is due when its task has ended.
-
-        It is called for tasks that are rebuilt too, whose weights are yet to
-        be restored.
-
-        Args:
-            model: The last one.
         """
 
     def _logits(self, images: tf.Tensor) -> tf.Tensor:
@@ -75,14 +66,15 @@ class ModelPerTask(NetworkMethod):
     def _loss(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Returns what a step descends, float32 []: nats and penalties."""
         logits = self._logits(images)
-        # Those of layers that are frozen would only be constants in it.
-        penalties = [
-            penalty
-            for layer in self._models[-1].layers
-            if layer.trainable
-            for penalty in layer.losses
-        ]
-        return total_loss(labels, logits, penalties)
+        return total_loss(labels, logits, self._penalties())
+
+    def _penalties(self) -> list[tf.Tensor]:
+        """Returns what the current task's model added to the loss."""
+        return self._models[-1].losses
+
+    def _trained_weights(self) -> list[keras.Variable]:
+        """Returns which weights of the current task's model are trained."""
+        return self._models[-1].trainable_weights
 
     # The life of a task.
 
@@ -97,7 +89,6 @@ class ModelPerTask(NetworkMethod):
 
     def end_task(self) -> None:
         """See `LifelongMethod.end_task`."""
-        self._finish_model(self._models[-1])
         self._trainer = None
 
     def selection(self, task_index: int) -> Any:
@@ -107,7 +98,6 @@ class ModelPerTask(NetworkMethod):
     def rebuild_task(self, task: Task, selection: Any) -> None:
         """See `LifelongMethod.rebuild_task`."""
         self._begin_model(task)
-        self._finish_model(self._models[-1])
 
     def _begin_model(self, task: Task) -> None:
         self._seed_initial_weights(len(self._models))
@@ -115,7 +105,7 @@ class ModelPerTask(NetworkMethod):
 
     def _new_trainer(self, model: keras.Model) -> Trainer:
         return Trainer(
-            model.trainable_weights,
+            self._trained_weights(),
             self.optimizer(),
             self._train_step,
             seed_states(model),

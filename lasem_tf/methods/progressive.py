@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_at_least
 from lasem_tf.layers.filter_source import fresh
@@ -81,9 +82,18 @@ class Progressive(ModelPerTask):
         self._inputs.append(inputs)
         return keras.Model(self._images, logits)
 
-    def _finish_model(self, model: keras.Model) -> None:
-        for layer in model.layers:
-            layer.trainable = False
+    def _own_layers(self) -> list[keras.Layer]:
+        """Returns the current task's column and its adapters."""
+        *earlier, current = self._models
+        frozen = {id(layer) for model in earlier for layer in model.layers}
+        return [layer for layer in current.layers if id(layer) not in frozen]
+
+    def _trained_weights(self) -> list[keras.Variable]:
+        return [w for la in self._own_layers() for w in la.trainable_weights]
+
+    def _penalties(self) -> list[tf.Tensor]:
+        # Those of earlier columns would only be constants in the loss.
+        return [loss for la in self._own_layers() for loss in la.losses]
 
     def _logits(self, images):
         return self._training_model(images)

@@ -29,8 +29,8 @@ class Step(NamedTuple):
 
     Attributes:
         layer: The layer, or what was put in its place.
-        args: Positional arguments, with `Value` for tensors. What Keras'
-            layers call `inputs` is the first, however the model passes it.
+        args: Positional arguments, with `Value` for tensors. The layer's
+            first argument is among them, however the model passes it.
         kwargs: Keyword arguments, likewise.
         outputs: The values this call produces, flat.
     """
@@ -188,8 +188,8 @@ class _Recorder:
             return argument
 
         args, kwargs = tree.map_structure(as_value, (args, kwargs))
-        if not args and "inputs" in kwargs:
-            args = (kwargs.pop("inputs"),)
+        if not args and _first_parameter(layer) in kwargs:
+            args = (kwargs.pop(_first_parameter(layer)),)
         self.steps.append(
             Step(
                 layer=self._replaced[id(layer)],
@@ -228,6 +228,15 @@ def seed_states(model: keras.Model) -> list[keras.Variable]:
     """
     weights = {id(weight) for weight in model.weights}
     return [v for v in model.variables if id(v) not in weights]
+
+
+def _first_parameter(layer: Any) -> str | None:
+    """Returns the name of what a layer is called with first, if it has one."""
+    for parameter in inspect.signature(layer.call).parameters.values():
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            return parameter.name
+        break
+    return None
 
 
 def takes_training(layer: Any) -> bool:

@@ -108,22 +108,29 @@ class ConvolutionChain:
         Args:
             widths: Filters of each convolution.
         """
-        width_of = {
-            layer.name: width
-            for layer, width in zip(self.convolutions, widths, strict=True)
-        }
+        width_of = dict(zip(map(id, self.convolutions), widths, strict=True))
+        copies: dict[int, Any] = {}
+        names: set[str] = set()
 
-        def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        def copy(layer: Any) -> Any:
+            if not isinstance(layer, keras.layers.Layer):
+                return layer  # An operation, which holds nothing.
             config = layer.get_config()
-            if layer.name in width_of:
-                config["filters"] = width_of[layer.name]
+            if layer.name in names:  # Only nested models may use one twice.
+                config["name"] = f"{layer.name}_{len(names)}"
+            names.add(layer.name)
+            if id(layer) in width_of:
+                config["filters"] = width_of[id(layer)]
             return type(layer).from_config(config)
 
-        return ConvolutionChain(
-            keras.models.clone_model(
-                self.model, clone_function=copy, recursive=True
-            )
-        )
+        def call(step: Step, args: tuple, kwargs: dict) -> Any:
+            if id(step.layer) not in copies:
+                copies[id(step.layer)] = copy(step.layer)
+            return copies[id(step.layer)](*args, **kwargs)
+
+        images = keras.Input(self.model.input_shape[1:])
+        outputs = self.graph.run(images, call)[self.graph.output]
+        return ConvolutionChain(keras.Model(images, outputs))
 
     def channels_of_features(self) -> np.ndarray:
         """Returns from which filter each input of the first dense layer is.

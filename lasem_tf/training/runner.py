@@ -28,7 +28,10 @@ from lasem_tf.training.interruption import Interrupted, StopRequest
 from lasem_tf.training.stream_evaluation import StreamEvaluation
 from lasem_tf.training.workdir import Workdir
 
-_CLAIMED: weakref.WeakSet[LifelongMethod] = weakref.WeakSet()
+# By id, since two methods may be equal and yet not one.
+_CLAIMED: weakref.WeakValueDictionary[int, LifelongMethod] = (
+    weakref.WeakValueDictionary()
+)
 
 
 class Runner:
@@ -225,14 +228,14 @@ def _check_made_for(method: LifelongMethod, num_epochs: int) -> None:
 
 def _claim(method: LifelongMethod) -> None:
     """Refuses a method that has been in a run, and still knows its tasks."""
-    if method in _CLAIMED:
+    if _CLAIMED.get(id(method)) is method:
         raise InputError(
             "A run needs a method that has been in no run before.",
             received=f"a {type(method).__name__} that was given to a run",
             remedy=f"Make a new {type(method).__name__}(...); a run that is "
             "continued gives it back what was learned.",
         )
-    _CLAIMED.add(method)
+    _CLAIMED[id(method)] = method
 
 
 def _is_due(num_done: int, every: int) -> bool:

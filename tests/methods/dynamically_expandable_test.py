@@ -294,16 +294,15 @@ def test_an_expansion_without_a_share_is_left_out(second, shares, expected):
 
 
 def nested(image_shape):
-    """Its convolutions lie in a model inside the model."""
-    inner = keras.Sequential(
-        [
-            keras.Input(image_shape),
-            keras.layers.Conv2D(3, 3, activation="relu"),
-            keras.layers.Conv2D(4, 3, activation="relu"),
-        ]
-    )
+    """Its convolutions lie in models inside the model, under one name."""
     images = keras.Input(image_shape)
-    features = keras.layers.Flatten()(inner(inputs=images))
+    outputs = images
+    for filters in (3, 4):
+        convolution = keras.layers.Conv2D(filters, 3, name="conv")
+        outputs = keras.Sequential(
+            [keras.Input(outputs.shape[1:]), convolution, keras.layers.ReLU()]
+        )(inputs=outputs)
+    features = keras.layers.Flatten()(outputs)
     return keras.Model(images, keras.layers.Dense(5)(inputs=features))
 
 
@@ -311,10 +310,11 @@ def test_convolutions_inside_a_nested_model_grow():
     method = DynamicallyExpandable(
         nested, NUM_EPOCHS, num_new_units=2, loss_threshold=0, head=tiny.head
     )
-    for index in range(2):
+    for index in range(3):
         learn(method, index)
         method.end_task()
-    assert [method.selection(i) for i in range(2)] == ["3-4", "5-6"]
+    widths = [method.selection(index) for index in range(3)]
+    assert widths == ["3-4", "5-6", "7-8"]
     assert answers(method, 1).shape == (12, 4)
 
 

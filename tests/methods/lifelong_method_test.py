@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lasem_tf.layers import HardParameterSharing
 from lasem_tf.methods.lifelong_method import described
@@ -47,6 +48,31 @@ def double(x):
     return 2 * x
 
 
+class Init(keras.initializers.Initializer):
+    """Says nothing of its setting, as Keras lets it."""
+
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, shape, dtype=None):
+        return keras.ops.full(shape, self.scale, dtype)
+
+
+class Slots:
+    __slots__ = ("number",)
+
+    def backbone(self, image_shape):
+        return image_shape
+
+
+class Drawing:
+    def __init__(self):
+        self.rng, self.missing = np.random.default_rng(0), object()
+
+    def backbone(self, image_shape):
+        return image_shape
+
+
 # Each makes a value from a number.
 MAKERS = {
     "bound method": lambda n: Factory(n).backbone,
@@ -57,6 +83,10 @@ MAKERS = {
     "dataclass": lambda n: Choice(functools.partial(double, n)),
     "rule": lambda n: Rule(keras.initializers.HeNormal(seed=n)),
     "closure": lambda n: lambda: n,
+    "initializer": Init,
+    "key": lambda n: {n: double, double: n},
+    "objects": lambda n: np.array([n, double, None], dtype=object),
+    "tensor": lambda n: tf.range(5000) + n,
 }
 
 
@@ -66,6 +96,17 @@ def test_equal_values_have_one_text_and_others_another(name):
     assert text_of(make(1)) == text_of(make(1))
     assert text_of(make(1)) != text_of(make(2))
     assert " at 0x" not in text_of(make(1))
+
+
+@pytest.mark.parametrize("made", [Slots, Drawing])
+def test_what_tells_little_of_itself_has_one_text_too(made):
+    one, other = text_of(made().backbone), text_of(made().backbone)
+    assert one == other
+    assert " at 0x" not in one
+
+
+def test_keys_of_another_kind_are_other_keys():
+    assert text_of({1: 2}) != text_of({"1": 2})
 
 
 def test_a_seed_that_keras_draws_is_not_told():

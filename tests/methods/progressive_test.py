@@ -226,9 +226,10 @@ def test_a_convolution_called_twice_is_fed_call_by_call(pool):
 def test_adapters_learn_from_every_earlier_column():
     method = learned(made(), 2)
     method.begin_task(tiny.task("third", seed=2))
-    model = method._models[-1]
+    *earlier, model = method._models
+    known = {id(layer) for other in earlier for layer in other.layers}
     _, adapters = weights_by_role(model)
-    fed_by_two = [a for a in adapters if a.trainable]
+    fed_by_two = [a for a in adapters if id(a) not in known]
     # Scale, compression, projection; two convolutions, two columns to hear.
     assert len(fed_by_two) == 3 * 2 * 2
     before = [adapter.get_weights() for adapter in fed_by_two]
@@ -262,3 +263,18 @@ def test_penalties_of_frozen_columns_are_not_in_the_loss():
     np.testing.assert_allclose(
         loss, tf.reduce_mean(cross_entropy) + penalty, rtol=1e-5
     )
+
+
+def test_models_can_be_trained_on_and_what_a_user_froze_stays():
+    def frozen_stem(image_shape):
+        inputs = keras.Input(image_shape)
+        outputs = keras.layers.Conv2D(3, 3, trainable=False)(inputs)
+        outputs = keras.layers.Conv2D(3, 3)(outputs)
+        return keras.Model(inputs, keras.layers.Flatten()(outputs))
+
+    method = learned(made(frozen_stem), 2)
+    # Kernel and bias of one convolution and head; of the second column too,
+    # and the adapter: scale, compression's two, projection's one.
+    for index, num_weights in enumerate((4, 2 + 2 + 4)):
+        model = method.task_model(index)
+        assert len(model.trainable_weights) == num_weights

@@ -152,6 +152,22 @@ def test_refuses_what_is_not_one_known_chain_of_calls(make, received):
     )
 
 
+class Between(layers.Layer):
+    """Its first argument is not the one that Keras' layers call `inputs`."""
+
+    def call(self, context, inputs):
+        return context - 2.0 * inputs
+
+
+def test_arguments_keep_their_places_however_they_are_given():
+    images = keras.Input((4, 4, 2))
+    values = Between()(context=images, inputs=layers.ReLU()(images))
+    values = layers.Concatenate()(inputs=[values, images])
+    model = keras.Model(images, layers.Flatten()(values))
+    given = graphs.images((4, 4, 2))
+    np.testing.assert_allclose(output_of(model, given), model(given), atol=1e-6)
+
+
 def test_inputs_given_by_name_are_the_first_argument():
     images = keras.Input((4, 4, 2))
     values = layers.Conv2D(3, 3)(inputs=images)

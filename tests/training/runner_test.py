@@ -297,3 +297,16 @@ def test_a_method_that_has_been_in_a_run_is_refused(fake_run, tmp_path):
     again = fake_run.make_runner(tmp_path / "second", method)
     with pytest.raises(InputError, match="in no run before.*Make a new Fake"):
         again.run()
+
+
+def test_a_new_method_that_equals_the_last_one_is_not_it(fake_run, tmp_path):
+    class Equal(fake_run.FakeMethod):
+        def __eq__(self, other):
+            return type(self) is type(other)
+
+        __hash__ = None
+
+    methods = [Equal(), Equal()]
+    for number, method in enumerate(methods):
+        fake_run.make_runner(tmp_path / str(number), method).run()
+    assert methods[0] == methods[1]
