@@ -96,7 +96,8 @@ def report(arguments: argparse.Namespace) -> None:
             found.setdefault(line, {})[_seed_and_machine(run)] = run
     lines = {
         line: sorted(found[line].values(), key=_seed_and_start)
-        for line in [*LINES, *found]  # Some of a report may have no name now.
+        # A report may hold lines that have no name now.
+        for line in dict.fromkeys([*LINES, *found])
         if line in found
     }
     if not lines:

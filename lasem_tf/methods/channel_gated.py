@@ -96,7 +96,6 @@ class ChannelGated(ModelPerTask):
         # gates as further outputs, per convolution and call of it.
         self._gates: list[ChannelGates] = []
         self._model_with_gates: keras.Model | None = None
-        self._task: Task | None = None
 
     def _new_model(self, task: Task) -> keras.Model:
         plain = self._networks.new(task.image_shape, task.num_classes)
@@ -153,11 +152,6 @@ class ChannelGated(ModelPerTask):
 
         return graph.run(images, call)[graph.output], opened
 
-    def begin_task(self, task: Task) -> None:
-        """See `LifelongMethod.begin_task`."""
-        self._task = task
-        super().begin_task(task)
-
     def _loss(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         model = self._model_with_gates
         logits, gates = model(images, training=True)
@@ -186,7 +180,7 @@ class ChannelGated(ModelPerTask):
             gates.close_all_but(relevant)
             filters.freeze(relevant)
             filters.renew()
-        self._task = self._model_with_gates = None
+        self._model_with_gates = None
         super().end_task()
 
     def _relevance(self) -> list[np.ndarray]:

@@ -16,7 +16,6 @@ from lasem_tf.methods.den_trainer import DenSettings, DenTrainer
 from lasem_tf.methods.lifelong_method import EpochResult
 from lasem_tf.methods.model_per_task import ModelPerTask
 from lasem_tf.networks.backbones import Backbone
-from lasem_tf.networks.layer_graph import Step
 from lasem_tf.networks.widths import ConvolutionChain
 from lasem_tf.tasks import Task
 
@@ -134,14 +133,8 @@ class DynamicallyExpandable(ModelPerTask):
         self.num_new_units = num_new_units
         # Of the finished tasks, as large as each sees the network.
         self._chains: list[ConvolutionChain] = []
-        self._task: Task | None = None
 
     # The life of a task.
-
-    def begin_task(self, task: Task) -> None:
-        """See `LifelongMethod.begin_task`."""
-        self._task = task
-        super().begin_task(task)
 
     def _new_model(self, task: Task) -> keras.Model:
         plain = self._plain_chain(task)
@@ -155,16 +148,21 @@ class DynamicallyExpandable(ModelPerTask):
             self._grown.take_filters(before)
         num_alive = before.widths if before is not None else plain.widths
         self._growing = _growing(self._grown, num_alive)
-        return _with_places(self._grown, self._growing)
+        grown_by = dict(
+            zip(map(id, self._grown.convolutions), self._growing, strict=True)
+        )
+        return self._grown.graph.model(
+            lambda layer: grown_by.get(id(layer), layer)
+        )
 
     def _plain_chain(self, task: Task) -> ConvolutionChain:
         return ConvolutionChain(
             self._networks.new(task.image_shape, task.num_classes)
         )
 
-    def _new_trainer(self, model: keras.Model) -> DenTrainer:
+    def _new_trainer(self) -> DenTrainer:
         return DenTrainer(
-            model,
+            self._models[-1],
             self._grown,
             [layer.alive for layer in self._growing],
             self.optimizer(),
@@ -186,7 +184,7 @@ class DynamicallyExpandable(ModelPerTask):
         self._trainer.remove_useless()
         chain = self._without_dead_units()
         self._keep(chain)
-        self._trainer = self._task = None
+        super().end_task()
         for index in range(len(self._chains) - 1):
             self._refresh(index)
 
@@ -278,21 +276,6 @@ def _growing(
     for convolution, number in zip(chain.convolutions, num_alive, strict=True):
         layers.append(GrowingConv(convolution, number, *layers[-1:]))
     return layers
-
-
-def _with_places(
-    chain: ConvolutionChain, growing: Sequence[GrowingConv]
-) -> keras.Model:
-    """Returns the network with growing layers for its convolutions."""
-    stand_in = dict(zip(map(id, chain.convolutions), growing, strict=True))
-    images = keras.Input(chain.model.input_shape[1:])
-
-    def call(step: Step, args: tuple, kwargs: dict) -> Any:
-        return stand_in.get(id(step.layer), step.layer)(*args, **kwargs)
-
-    return keras.Model(
-        images, chain.graph.run(images, call)[chain.graph.output]
-    )
 
 
 def _check_alike(

@@ -5,22 +5,16 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-import hashlib
-import inspect
-import re
-import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from lasem_tf.layers.filter_source import SharingRule
+from lasem_tf.methods.settings import described
 from lasem_tf.tasks import Task
 from lasem_tf.transfer import TransferConfiguration
-
-_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,105 +60,6 @@ def compiled_predictor(
         reduce_retracing=True,
         autograph=False,
     )
-
-
-def described(thing: object, function: Callable) -> dict[str, str]:
-    """Returns the attributes named like `function`'s parameters, as text.
-
-    Args:
-        thing: Keeps each argument of `function` under the argument's name.
-        function: Usually a constructor.
-    """
-    return {
-        parameter.name: _text(getattr(thing, parameter.name))
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.name != "self"
-        and parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    }
-
-
-def _text(value: Any, within: tuple[int, ...] = ()) -> str:
-    """Returns a text that is the same in every process.
-
-    Args:
-        value: Anything.
-        within: The ids of what holds it, which may hold itself.
-    """
-    if id(value) in within:
-        return "..."
-    within = (*within, id(value))
-
-    def texts(values: Iterable[Any]) -> list[str]:
-        return [_text(v, within) for v in values]
-
-    def pairs(of: Mapping[str, Any]) -> list[str]:
-        return [f"{k}={t}" for k, t in zip(of, texts(of.values()), strict=True)]
-
-    if isinstance(value, functools.partial):
-        arguments = texts(value.args) + pairs(value.keywords)
-        return f"{_text(value.func, within)}({', '.join(arguments)})"
-    if inspect.ismethod(value):
-        of = _text(value.__self__, within)
-        return f"{value.__module__}.{value.__qualname__} of {of}"
-    if callable(value) and hasattr(value, "__qualname__"):
-        told = ""
-        if "<" in value.__qualname__ and hasattr(value, "__code__"):
-            # Nameless functions are told apart by what they do, with what.
-            held = [_held_in(cell) for cell in value.__closure__ or ()]
-            held += value.__defaults__ or ()
-            held += (value.__kwdefaults__ or {}).values()
-            told = repr((_code(value.__code__), texts(held))).encode()
-            told = f"#{hashlib.sha256(told).hexdigest()[:8]}"
-        return f"{value.__module__}.{value.__qualname__}{told}"
-    if type(value) in (list, tuple):
-        return repr(value)[0] + ", ".join(texts(value)) + repr(value)[-1]
-    if isinstance(value, set | frozenset):
-        return "{" + ", ".join(sorted(texts(value))) + "}"
-    if isinstance(value, Mapping):
-        items = zip(texts(value), texts(value.values()), strict=True)
-        return "{" + ", ".join(f"{k}: {v}" for k, v in items) + "}"
-    if isinstance(value, tf.Tensor | tf.Variable | keras.Variable):
-        value = np.asarray(value)
-    if isinstance(value, np.ndarray):
-        if value.dtype == object:
-            return _text(value.tolist(), within)
-        digest = hashlib.sha256(value.tobytes()).hexdigest()[:8]
-        return f"{value.dtype}{list(value.shape)}#{digest}"
-    parts = _parts(value)
-    if parts is None:
-        return _ADDRESS.sub("", repr(value))
-    return f"{type(value).__qualname__}({', '.join(pairs(parts))})"
-
-
-def _parts(value: Any) -> Mapping[str, Any] | None:
-    """Returns what an object is made of; `None`: its own text tells."""
-    if isinstance(value, keras.initializers.Initializer):
-        config = value.get_config()  # Its attributes hold a random seed.
-        return config or vars(value)
-    if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: getattr(value, name) for name in names}
-    # Python's own text would tell where in memory the object lies, and so
-    # may that of what a base learner holds.
-    if type(value).__repr__ in (object.__repr__, SharingRule.__repr__):
-        return getattr(value, "__dict__", {})
-    return None
-
-
-def _held_in(cell: types.CellType) -> Any:
-    """Returns what a nameless function took from around it."""
-    try:
-        return cell.cell_contents
-    except ValueError:  # It is yet to be filled.
-        return None
-
-
-def _code(code: types.CodeType) -> tuple:
-    """Returns what a function does, and those that it defines."""
-    constants = [
-        _code(c) if isinstance(c, types.CodeType) else c for c in code.co_consts
-    ]
-    return code.co_code, code.co_names, constants
 
 
 class LifelongMethod(abc.ABC):

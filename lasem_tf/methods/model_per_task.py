@@ -44,6 +44,7 @@ class ModelPerTask(NetworkMethod):
         super().__init__(backbone, **network_method)
         # Of every task that has begun; the current one's is the last.
         self._models: list[keras.Model] = []
+        self._task: Task | None = None
         self._predictors: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {}
 
     # What subclasses say.
@@ -85,11 +86,12 @@ class ModelPerTask(NetworkMethod):
                 self._networks.new(task.image_shape, task.num_classes)
             )
         self._begin_model(task)
-        self._trainer = self._new_trainer(self._models[-1])
+        self._task = task
+        self._trainer = self._new_trainer()
 
     def end_task(self) -> None:
         """See `LifelongMethod.end_task`."""
-        self._trainer = None
+        self._trainer = self._task = None
 
     def selection(self, task_index: int) -> Any:
         """See `LifelongMethod.selection`."""
@@ -103,12 +105,12 @@ class ModelPerTask(NetworkMethod):
         self._seed_initial_weights(len(self._models))
         self._models.append(self._new_model(task))
 
-    def _new_trainer(self, model: keras.Model) -> Trainer:
+    def _new_trainer(self) -> Trainer:
         return Trainer(
             self._trained_weights(),
             self.optimizer(),
             self._train_step,
-            seed_states(model),
+            seed_states(self._models[-1]),
         )
 
     def _train_step(self, images: tf.Tensor, labels: tf.Tensor) -> StepResult:

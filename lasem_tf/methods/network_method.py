@@ -8,13 +8,10 @@ import keras
 import tensorflow as tf
 
 from lasem_tf.checks import InputError, check_at_least, check_one_of
-from lasem_tf.methods.lifelong_method import (
-    EpochResult,
-    LifelongMethod,
-    described,
-)
+from lasem_tf.methods.lifelong_method import EpochResult, LifelongMethod
 from lasem_tf.methods.plain_networks import TaskNetworks
 from lasem_tf.methods.rmsprop import RMSprop
+from lasem_tf.methods.settings import described
 from lasem_tf.methods.trainer import Trainer
 from lasem_tf.networks.backbones import Backbone, linear_head
 from lasem_tf.seeding import derive_seed

@@ -50,7 +50,7 @@ class FixedPosterior(Lasem):
         layer_groups: Sequence[Sequence[int]] | None = None,
         **selective_method,
     ):
-        for name in _BAYES_RULE & selective_method.keys():
+        for name in sorted(_BAYES_RULE & selective_method.keys()):
             raise InputError(
                 f"`{name}` is of Bayes' rule, which `{type(self).__name__}` "
                 "does without.",

@@ -131,6 +131,21 @@ class LayerGraph:
             values.update(zip(step.outputs, outputs, strict=True))
         return values
 
+    def model(self, replace: Callable[[Any], Any]) -> keras.Model:
+        """Returns a new model that makes the same calls of other layers.
+
+        Args:
+            replace: Called once per layer; returns what is called in its
+                place, which may be the layer itself.
+        """
+        stand_in = {id(layer): replace(layer) for layer in self.layers()}
+
+        def call(step: Step, args: tuple, kwargs: dict[str, Any]) -> Any:
+            return stand_in[id(step.layer)](*args, **kwargs)
+
+        images = keras.Input(self.shapes[self.input][1:])
+        return keras.Model(images, self.run(images, call)[self.output])
+
 
 class _Recorder:
     """Records calls while Keras makes them on symbolic tensors."""
@@ -188,8 +203,9 @@ class _Recorder:
             return argument
 
         args, kwargs = tree.map_structure(as_value, (args, kwargs))
-        if not args and _first_parameter(layer) in kwargs:
-            args = (kwargs.pop(_first_parameter(layer)),)
+        first = next(iter(inspect.signature(layer.call).parameters), None)
+        if not args and first in kwargs:
+            args = (kwargs.pop(first),)
         self.steps.append(
             Step(
                 layer=self._replaced[id(layer)],
@@ -228,15 +244,6 @@ def seed_states(model: keras.Model) -> list[keras.Variable]:
     """
     weights = {id(weight) for weight in model.weights}
     return [v for v in model.variables if id(v) not in weights]
-
-
-def _first_parameter(layer: Any) -> str | None:
-    """Returns the name of what a layer is called with first, if it has one."""
-    for parameter in inspect.signature(layer.call).parameters.values():
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-            return parameter.name
-        break
-    return None
 
 
 def takes_training(layer: Any) -> bool:

@@ -109,28 +109,20 @@ class ConvolutionChain:
             widths: Filters of each convolution.
         """
         width_of = dict(zip(map(id, self.convolutions), widths, strict=True))
-        copies: dict[int, Any] = {}
         names: set[str] = set()
 
         def copy(layer: Any) -> Any:
             if not isinstance(layer, keras.layers.Layer):
                 return layer  # An operation, which holds nothing.
             config = layer.get_config()
-            if layer.name in names:  # Only nested models may use one twice.
-                config["name"] = f"{layer.name}_{len(names)}"
+            if layer.name in names:
+                del config["name"]  # Only nested models may use one twice.
             names.add(layer.name)
             if id(layer) in width_of:
                 config["filters"] = width_of[id(layer)]
             return type(layer).from_config(config)
 
-        def call(step: Step, args: tuple, kwargs: dict) -> Any:
-            if id(step.layer) not in copies:
-                copies[id(step.layer)] = copy(step.layer)
-            return copies[id(step.layer)](*args, **kwargs)
-
-        images = keras.Input(self.model.input_shape[1:])
-        outputs = self.graph.run(images, call)[self.graph.output]
-        return ConvolutionChain(keras.Model(images, outputs))
+        return ConvolutionChain(self.graph.model(copy))
 
     def channels_of_features(self) -> np.ndarray:
         """Returns from which filter each input of the first dense layer is.

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from lasem_tf.layers import HardParameterSharing
-from lasem_tf.methods.lifelong_method import described
+from lasem_tf.methods.settings import described
 from lasem_tf.recipes import REPOSITORY
 
 
@@ -118,7 +118,7 @@ def test_a_seed_that_keras_draws_is_not_told():
 def test_the_order_of_a_set_is_not_that_of_the_process():
     program = (
         "import sys; sys.path.insert(0, '.');"
-        "from tests.methods.lifelong_method_test import text_of;"
+        "from tests.methods.settings_test import text_of;"
         "print(text_of({'a', 'b', 'c', 'd', 'e'}))"
     )
     texts = {
