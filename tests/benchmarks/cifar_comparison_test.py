@@ -9,6 +9,7 @@ import pytest
 
 from lasem_tf import configuration
 from lasem_tf.recipes import REPOSITORY
+from tests.tables import cells
 
 SUMMARY = {
     "method": "static",
@@ -62,15 +63,10 @@ def leave_run(
         (folder / "measured.json").write_text(json.dumps(content))
 
 
-def cells_of(printed):
-    """Returns the cells of the last two tables, each by the row's name."""
-    tables = [[], []]
-    for row in printed.splitlines():
-        if row.startswith("| run"):
-            tables.append([])
-        elif row.startswith("| "):
-            tables[-1].append([cell.strip() for cell in row.split("|")[1:-1]])
-    return [{name: rest for name, *rest in rows} for rows in tables[-2:]]
+def tables_of(printed):
+    """Returns what the last report says of accuracies and of costs."""
+    parts = printed.split("\n\n")
+    return [cells(part) for part in parts if "| run " in part][-2:]
 
 
 def test_every_line_is_a_recipe_that_can_be_read(comparison):
@@ -92,10 +88,10 @@ def test_time_is_told_beside_the_reference_on_the_same_machine(
     leave_run(runs, "hps_all", 1, 400.0, "slow", 400.0)
     leave_run(runs, "hps_lasem", 0, 70.0)
     comparison.reported("--report", "--workdir", str(runs))
-    _, costs = cells_of(capsys.readouterr().out)
-    assert costs == {
-        "DF-CNN, LASEM": ["1", "1.00", "1,024"],
-        "HPS, All": ["1", "0.50", "1,024"],
+    _, costs = tables_of(capsys.readouterr().out)
+    assert {line: [*row.values()] for line, row in costs.items()} == {
+        "DF-CNN, LASEM": ["DF-CNN, LASEM", "1", "1.00", "1,024"],
+        "HPS, All": ["HPS, All", "1", "0.50", "1,024"],
     }
 
 
@@ -124,10 +120,12 @@ def test_a_seed_that_ran_on_two_machines_is_timed_on_both(
         comparison.reported(
             "--report", "--workdir", str(runs), "--json", str(report)
         )
-    accuracies, costs = cells_of(capsys.readouterr().out)
-    assert costs["HPS, All"][:2] == ["2", "0.50"]
-    assert costs["DF-CNN, LASEM"][:2] == ["2", "1.00"]
-    assert accuracies["HPS, All"][2:4] == ["1", "62.5"]
+    accuracies, costs = tables_of(capsys.readouterr().out)
+    for line, time in (("HPS, All", "0.50"), ("DF-CNN, LASEM", "1.00")):
+        assert costs[line]["timed runs"] == "2"
+        assert costs[line]["time to DF-CNN, LASEM"] == time
+    assert accuracies["HPS, All"]["seeds"] == "1"
+    assert accuracies["HPS, All"]["peak %"] == "62.5"
     found = json.loads(report.read_text())["runs"]["HPS, All"]
     assert [run["run"]["start"] for run in found] == [
         "2026-11-24",

@@ -3,21 +3,13 @@
 import json
 
 from lasem_tf.recipes import REPOSITORY
+from tests.tables import cells
 
 REPORT = json.loads(
     (REPOSITORY / "benchmarks/results/cifar_60_epochs.json").read_text("utf-8")
 )
 PAGE = (REPOSITORY / "docs/results.md").read_text("utf-8")
 README = (REPOSITORY / "README.md").read_text("utf-8")
-
-
-def cells(text):
-    """Returns the cells of a table in Markdown, by run and column."""
-    rows = [line for line in text.splitlines() if line.startswith("| ")]
-    columns, *rows = [
-        [cell.strip() for cell in row.strip("|").split("|")] for row in rows
-    ]
-    return {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
 
 
 def of_cifar(text, title):
