@@ -25,13 +25,25 @@ import runs
 
 from lasem_tf.files import write_json
 
-_SINGLE_TASK = ["static", 'Static.configuration="single_task"']
+# The paper's static configurations of four layers, besides all and none.
+_STATIC = {
+    f"{name} {layers}": f"{name.lower()}_{layers}"
+    for name in ("Top", "Bottom")
+    for layers in (1, 2, 3)
+} | {"Alternating": "alternating"}
+
+
+def _static(configuration: str) -> list[str]:
+    """Returns the words of a line with a static configuration."""
+    return ["static", f'Static.configuration="{configuration}"']
+
+
 # A base learner fills the shared slot only, which single-task learning does
 # not use: its runs are the same, bit by bit, for all three (see
 # tests/methods/static_test.py), so it runs once. What follows the learner's
 # recipe is files of gin/methods/ and bindings.
 LINES = {
-    "single-task (any learner)": ["hps", *_SINGLE_TASK],
+    "single-task (any learner)": ["hps", *_static("single_task")],
     "HPS, All": ["hps", "static"],
     "HPS, All in mixed bfloat16": [
         "hps",
@@ -72,6 +84,15 @@ LINES = {
         "AdditiveDecomposition.drift_weight=0.0",
     ],
     "channel-gated": ["hps", "channel_gated"],
+    **{
+        f"{learner}, {name}": [recipe, *_static(configuration)]
+        for learner, recipe in (
+            ("HPS", "hps"),
+            ("TF", "tf"),
+            ("DF-CNN", "dfcnn"),
+        )
+        for name, configuration in _STATIC.items()
+    },
 }
 
 _REFERENCE = "DF-CNN, LASEM"
@@ -195,6 +216,7 @@ def _train(line: str, seed: int, arguments: argparse.Namespace) -> None:
         f"--gin_param=NUM_EPOCHS={arguments.num_epochs}",
         f"--gin_param=NUM_TASKS={arguments.num_tasks}",
         f"--seed={seed}",
+        *(f"--gin_param={binding}" for binding in arguments.gin_param),
     ]
     runs.train(f"{line}, seed {seed}", flags, _workdir(line, seed, arguments))
 
@@ -235,7 +257,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--num_epochs", type=int, default=60, help="per task")
     parser.add_argument("--num_tasks", type=int, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--lines", nargs="+", choices=LINES, help="some only")
+    parser.add_argument(
+        "--lines",
+        nargs="+",
+        choices=LINES,
+        metavar="LINE",
+        help='some only, such as "HPS, All"; a wrong one lists all',
+    )
+    parser.add_argument(
+        "--gin_param",
+        action="append",
+        default=[],
+        help="one more binding, of every run; can be given again",
+    )
     parser.add_argument("--report", action="store_true", help="run nothing")
     return parser
 

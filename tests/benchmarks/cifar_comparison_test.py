@@ -78,6 +78,29 @@ def test_every_line_is_a_recipe_that_can_be_read(comparison):
         configuration.parse([REPOSITORY / f for f in files], params)
 
 
+def test_a_binding_reaches_every_run(comparison, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        comparison.runs,
+        "train",
+        lambda title, flags, folder: told.append(flags),
+    )
+    leave_run(tmp_path, "tf_top_1", 3, 1.0)
+    comparison.reported(
+        "--workdir",
+        str(tmp_path),
+        "--seeds",
+        "3",
+        "--lines",
+        "HPS, All",
+        "TF, Top 1",
+        "--gin_param=run_experiment.checkpoint_every=50",
+    )
+    binding = "--gin_param=run_experiment.checkpoint_every=50"
+    assert [binding in flags for flags in told] == [True, True]
+    assert '--gin_param=Static.configuration="top_1"' in told[1]
+
+
 def test_time_is_told_beside_the_reference_on_the_same_machine(
     comparison, tmp_path, capsys
 ):
