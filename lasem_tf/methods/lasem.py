@@ -59,17 +59,19 @@ class Lasem(SelectiveMethod):
             tasks added; `"related"`: Eq. 1 with each earlier task's counts
             n_ji times its relatedness r_j to this one,
 
-                pi(c_i) ~ 1 + n_i + sum_j r_j C n_ji / sum_i n_ji
+                pi(c_i) ~ 1 + n_i + sum_j r_j n_ji / sum_i n_ji
 
-            for C candidates. The authors leave the last to future work. Here
+            The authors leave the last to future work. Here
             relatedness is measured, without descriptors of tasks, by how much
             of the new task's labels the earlier task's network explains on
             250 training images (LEEP, see `relatedness`), because that needs
             no training, no data of earlier tasks, and lies between 0, chance,
-            and 1 for any number of classes. Counts are taken as shares,
-            because otherwise a thousand mini-batches of a hardly related task
-            would outweigh the uniform start for good; so a task as related as
-            can be weighs as much as that start.
+            and 1 for any number of classes. Counts are taken as shares, so
+            that a task as related as can be weighs as much as one mini-batch
+            of the new one: posteriors of the first mini-batches are nearly
+            even, so any lead decides whom they count for. With C such weights
+            for C candidates, as much as the uniform start has, the first
+            task's choice was repeated for good.
         num_m_steps: M-steps per mini-batch under the same posterior.
         pruning_floor: How much posterior mass the M-step may neglect. When
             few enough candidates hold all but that for it to pay, it costs
@@ -172,9 +174,8 @@ class Lasem(SelectiveMethod):
             return tf.ones([])
         evidence = self._evidence[task_index]
         related = relatedness(*self._asked(task_index, task))
-        weight = related * evidence.shape[0]
         # A task that is rebuilt has no counts before it is restored.
-        return tf.math.divide_no_nan(weight, tf.reduce_sum(evidence))
+        return tf.math.divide_no_nan(related, tf.reduce_sum(evidence))
 
     def _asked(
         self, task_index: int, task: Task

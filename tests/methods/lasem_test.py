@@ -428,7 +428,7 @@ def test_priors_that_heed_earlier_tasks_start_from_their_counts(monkeypatch):
                 method.begin_task(tiny.task(f"later_{index}", seed=index))
             pseudo = np.ones(8)
             for weight, count in zip(task_weights, counts, strict=True):
-                shares = count if prior == "historic" else 8 * count / 6
+                shares = count if prior == "historic" else count / 6
                 pseudo += weight * shares
             np.testing.assert_allclose(
                 np.exp(method._log_prior()), pseudo / pseudo.sum(), rtol=1e-5
@@ -471,8 +471,9 @@ def test_a_related_task_is_preferred_and_an_unrelated_one_is_not():
         prior = np.exp(method._log_prior())
         names = [str(c) for c in method._trainer.configurations]
         first[name] = prior[names.index(method.selection(0))]
-    assert first["unrelated"] < 1.3 / 8
-    assert first["related"] > 2 / 8
+    # Even: 1 / 8; with one mini-batch's weight more: 2 / 9.
+    assert first["unrelated"] < 1.1 / 8
+    assert first["related"] > 1.5 / 8
 
 
 def test_relatedness_is_asked_of_earlier_networks_on_the_new_tasks_images():
