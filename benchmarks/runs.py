@@ -88,6 +88,8 @@ def complete_run(folder: pathlib.Path) -> dict[str, Any] | None:
     # Where it lay on this machine is of no use to anyone else.
     place = str(folder.parent.resolve())
     run["command"] = run["command"].replace(place, "WORKDIR")
+    # `content` tells the data apart; every class of every task is too much.
+    run.pop("tasks", None)
     found = {
         "summary": json.loads((folder / "summary.json").read_text()),
         "run": run,

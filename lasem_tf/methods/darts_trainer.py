@@ -9,7 +9,11 @@ import keras
 import tensorflow as tf
 
 from lasem_tf.layers.filter_source import Filters
-from lasem_tf.layers.selective_conv import SelectiveConv2D, SlotFilters
+from lasem_tf.layers.selective_conv import (
+    Convolve,
+    SelectiveConv2D,
+    SlotFilters,
+)
 from lasem_tf.methods.compiled_epoch import StepResult
 from lasem_tf.methods.held_out import HeldOut
 from lasem_tf.methods.selective_trainer import SelectiveTrainer
@@ -83,19 +87,32 @@ class DartsTrainer(SelectiveTrainer):
             float []: cross-entropy in nats, mean over the mini-batch, and the
             penalties, each slot's in its proportion.
         """
-        shares = tf.nn.softmax(self.architecture)  # [L, 2]
+        shares, convolve = self._mixing()
+        return self.loss_of(
+            images, labels, training, self.network.filters(), shares, convolve
+        )
+
+    def mixed_logits(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns what the mixture answers, which no finished task keeps.
+
+        Args:
+            images: float [batch, height, width, channels].
+
+        Returns:
+            float [batch, num_classes], dropout off.
+        """
+        _, convolve = self._mixing()
+        filters = self.network.filters()
+        return self.network.logits(images, filters, False, convolve)
+
+    def _mixing(self) -> tuple[tf.Tensor, Convolve]:
+        """Returns each layer's shares [L, 2] and what mixes accordingly."""
+        shares = tf.nn.softmax(self.architecture)
         of_layer = {
             id(layer): shares[number]
             for number, layer in enumerate(self.network.selective_layers)
         }
-        return self.loss_of(
-            images,
-            labels,
-            training,
-            self.network.filters(),
-            shares,
-            functools.partial(_mixture, of_layer),
-        )
+        return shares, functools.partial(_mixture, of_layer)
 
 
 def _mixture(

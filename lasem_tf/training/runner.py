@@ -134,6 +134,7 @@ class Runner:
     def _learn_stream(self) -> None:
         run = self._run
         self._workdir.state = "running"
+        self._workdir.note_continuation(run.global_epoch + 1)
         self._notify("on_run_begin")
         first_task, first_epoch = divmod(run.global_epoch + 1, run.num_epochs)
         for task_index in range(first_task, len(run.stream)):

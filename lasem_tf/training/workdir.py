@@ -1,6 +1,6 @@
 """The folder of one run: who may continue it, and its growing files.
 
-    run.json              where the run came from; its state
+    run.json              where the run came from, what continued it, its state
     operative_config.gin  the configuration that began it
     metrics.csv           accuracy and loss, a row per epoch, task and split
     configurations.csv    prior and posterior of each configuration
@@ -25,7 +25,7 @@ from lasem_tf.checks import InputError, check_one_of
 from lasem_tf.evaluation.history import HistoryRow
 from lasem_tf.files import write_atomically, write_json
 from lasem_tf.training.bindings import first_difference
-from lasem_tf.training.provenance import describe_run
+from lasem_tf.training.provenance import describe_circumstances, describe_run
 
 try:
     import fcntl
@@ -125,6 +125,20 @@ class Workdir:
     def state(self, state: str) -> None:
         check_one_of("state", state, STATES)
         write_json(self.path / _RUN, self._run() | {"state": state})
+
+    def note_continuation(self, num_epochs_done: int) -> None:
+        """Adds what goes on with the run from here to `run.json`.
+
+        It may be another machine, or other versions, than those that began it.
+
+        Args:
+            num_epochs_done: Over all tasks; of 0 nothing is noted.
+        """
+        if num_epochs_done:
+            run = self._run()
+            now = describe_circumstances() | {"after_epochs": num_epochs_done}
+            continued = [*run.get("continued", ()), now]
+            write_json(self.path / _RUN, run | {"continued": continued})
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

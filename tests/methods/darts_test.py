@@ -202,6 +202,9 @@ def test_a_layer_gives_the_mixture_of_its_branches():
     )
     received = trainer.mixed_loss(images, labels, False)
     assert float(received) == pytest.approx(float(expected), abs=1e-5)
+    np.testing.assert_allclose(
+        trainer.mixed_logits(images), logits, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_penalties_count_in_proportion():

@@ -180,6 +180,20 @@ def test_falls_back_on_the_checkpoint_before(fake_run, left_alone, tmp_path):
     _assert_same(fake_run, path, left_alone)
 
 
+def test_a_run_tells_of_each_sitting_that_went_on(fake_run, tmp_path):
+    path = tmp_path / "run"
+    _interrupt(fake_run, path, global_epoch=1)
+    assert "continued" not in json.loads((path / "run.json").read_text())
+    _interrupt(fake_run, path, global_epoch=4)
+    for _ in range(2):  # The second time it is complete: nothing goes on.
+        fake_run.make_runner(path).run()
+
+    run = json.loads((path / "run.json").read_text())
+
+    assert [s["after_epochs"] for s in run["continued"]] == [2, 5]
+    assert run["state"] == "complete"
+
+
 class _Stop:
     """An action that presses Ctrl-C during one epoch."""
 

@@ -54,6 +54,23 @@ def test_continuing_changes_nothing(workdir):
     assert (workdir.path / "metrics.csv").read_bytes() == metrics
 
 
+def test_what_continues_a_run_is_noted_beside_what_began_it(workdir):
+    before = json.loads((workdir.path / "run.json").read_text())
+    workdir.note_continuation(0)
+    assert json.loads((workdir.path / "run.json").read_text()) == before
+
+    for num_epochs in (2, 5):
+        workdir.note_continuation(num_epochs)
+
+    after = json.loads((workdir.path / "run.json").read_text())
+    noted = after.pop("continued")
+    assert after == before
+    assert [sitting["after_epochs"] for sitting in noted] == [2, 5]
+    for name in ("versions", "device", "git_revision"):
+        assert noted[0][name] == before[name]
+    assert noted[0]["start"] >= before["start"]
+
+
 def test_another_place_for_data_and_results_is_the_same_run(tmp_path):
     places = "run.workdir = 'a'\ncifar100.data_dir = 'b'\nDATA_DIR = 'c'\n"
     others = "run.workdir = 'd'\ncifar100.data_dir = 'e'\nDATA_DIR = 'f'\n"
