@@ -54,6 +54,9 @@ class Darts(SelectiveMethod):
         alpha <- alpha - Adam of d L_val(w - xi dL_train/dw, alpha) / d alpha
         w     <- w - optimizer's step of dL_train(w, alpha) / dw
 
+    L_train is cross-entropy and the penalties of weights, each slot's by its
+    share; L_val is cross-entropy alone.
+
     Args:
         backbone: See `NetworkMethod`.
         sharing: See `SelectiveMethod`.
@@ -179,9 +182,7 @@ class Darts(SelectiveMethod):
             judged_on = trainer.held_out.draw(
                 tf.shape(labels)[0], tf.stack([seed, trainer.num_steps])
             )
-        validation_loss = functools.partial(
-            trainer.mixed_loss, *judged_on, training=False
-        )
+        validation_loss = functools.partial(trainer.validation_loss, *judged_on)
         architecture = trainer.architecture.value
         if not self.second_order:
             return first_order_gradient(validation_loss, architecture)

@@ -17,6 +17,7 @@ from lasem_tf.layers.selective_conv import (
 from lasem_tf.methods.compiled_epoch import StepResult
 from lasem_tf.methods.held_out import HeldOut
 from lasem_tf.methods.selective_trainer import SelectiveTrainer
+from lasem_tf.methods.trainer import total_loss
 from lasem_tf.networks.selective_network import SelectiveNetwork
 from lasem_tf.transfer import TransferConfiguration
 
@@ -91,6 +92,24 @@ class DartsTrainer(SelectiveTrainer):
         return self.loss_of(
             images, labels, training, self.network.filters(), shares, convolve
         )
+
+    def validation_loss(
+        self, images: tf.Tensor, labels: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns what alpha descends: the mixture's loss without penalties.
+
+        Penalties of weights would favour the slot that has none, whatever the
+        data say.
+
+        Args:
+            images: float [batch, height, width, channels].
+            labels: int32 [batch].
+
+        Returns:
+            float []: cross-entropy in nats, mean over the mini-batch, dropout
+            off.
+        """
+        return total_loss(labels, self.mixed_logits(images), [])
 
     def mixed_logits(self, images: tf.Tensor) -> tf.Tensor:
         """Returns what the mixture answers, which no finished task keeps.

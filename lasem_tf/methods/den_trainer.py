@@ -173,8 +173,11 @@ class DenTrainer(Trainer):
         dense.assign(soft_threshold(dense.value, l1))
         for number, layer in enumerate(self.layers):
             shrink = self._expanding * rate * self.settings.group_weight
+            # What comes from units that do not exist is no part of a filter.
+            heard = self.alive[number - 1].value if number else 1.0
             kernel = group_threshold(
-                soft_threshold(layer.kernel.value, l1),
+                soft_threshold(layer.kernel.value, l1)
+                * tf.reshape(heard, [1, 1, -1, 1]),
                 shrink * tf.cast(self._is_new[number], tf.float32),
             )
             kept, *biases = held[number]
@@ -237,9 +240,14 @@ class DenTrainer(Trainer):
         alive = self._alive()
         top = np.zeros(self.chain.widths[-1], bool)
         top[self._channels[rows]] = True
-        kernels = [layer.kernel.numpy() for layer in self.layers]
+        # Places of units that do not exist lead nowhere.
+        kernels = [
+            layer.kernel.numpy() * exists
+            for layer, exists in zip(
+                self.layers, self._between(alive), strict=True
+            )
+        ]
         units = reached_units(kernels, top & alive[-1])
-        units = [u & a for u, a in zip(units, alive, strict=True)]
         self._set_free(units, self._between(units))
 
     def _expand(self) -> None:
