@@ -17,6 +17,8 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+import re
+import shlex
 import statistics
 import sys
 
@@ -123,6 +125,12 @@ def report(arguments: argparse.Namespace) -> None:
     }
     if not lines:
         sys.exit(f"No run below {arguments.workdir} is complete yet.")
+    for line, complete in lines.items():
+        if len(set(map(_told, complete))) > 1:
+            sys.exit(
+                f"Runs of '{line}' were told different things. Give each "
+                "experiment a --workdir and a --json of its own."
+            )
     table = comparison_table(
         {line: _latest_summaries(complete) for line, complete in lines.items()}
     )
@@ -150,6 +158,13 @@ def _seed_and_machine(run: dict) -> tuple[int, str, bool]:
     """Returns what a run is known by; the machine is "" if nobody noted it."""
     machine = run.get("measured", {}).get("machine", "")
     return run["summary"]["seed"], str(machine), _on_gpu(run)
+
+
+def _told(run: dict) -> frozenset[str]:
+    """Returns what a run's command binds that is of no method: macros, say."""
+    words = shlex.split(run["run"]["command"])
+    pattern = re.compile(r"--gin_param=([A-Z_]+|run_experiment\.\w+) *=")
+    return frozenset(word for word in words if pattern.match(word))
 
 
 def _seed_and_start(run: dict) -> tuple[int, str]:
@@ -196,7 +211,9 @@ def _cost_table(lines: dict[str, list[dict]]) -> str:
 
 
 def _on_gpu(run: dict) -> bool:
-    return any("GPU" in device for device in run["run"].get("device", ()))
+    """Says whether any sitting of a run had a GPU."""
+    sittings = [run["run"], *run["run"].get("continued", ())]
+    return any("GPU" in d for s in sittings for d in s.get("device", ()))
 
 
 def _train_time(run: dict) -> float:

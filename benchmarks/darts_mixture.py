@@ -5,7 +5,7 @@
 
 Learns the first tasks of CIFAR-100 with hard parameter sharing as
 gin/methods/darts.gin does, and asks, an epoch before each phase ends, the
-mixture that was trained and the branches that will be kept.
+mixture that was trained and the branches that would be kept then.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import pathlib
+import sys
 import tempfile
 from typing import Any
 
@@ -64,6 +65,8 @@ class AskBoth(Action):
 
 def main() -> None:
     arguments = _parser().parse_args()
+    if arguments.num_epochs < 2:
+        sys.exit("An epoch before the last of a phase needs --num_epochs 2.")
     asked = AskBoth()
     method = lasem_tf.Darts(
         lasem_tf.backbones.cifar,

@@ -17,6 +17,7 @@ from typing import Any
 
 import measuring
 import pandas as pd
+import runs
 
 from lasem_tf.reports.table import aligned_rows
 
@@ -40,22 +41,23 @@ def of_run(workdir: pathlib.Path, epochs: list[int]) -> dict[str, Any]:
         epochs: Numbers of epochs, ascending.
 
     Returns:
-        `run`, how it was made; `peaks`, by number of epochs the highest test
-        accuracy of each task that had so many; `end_of_phase`, each finished
-        task's test accuracy then, and `now`, the same tasks' after the last
-        of them. Accuracies are fractions.
+        `run`, how it was made, and `continued`; `peaks`, by number of epochs
+        the highest test accuracy of each task that had so many;
+        `end_of_phase`, each finished task's test accuracy then, and `now`,
+        the same tasks' after the last of them. Accuracies are fractions.
     """
     run = json.loads((workdir / "run.json").read_text())
     metrics = pd.read_csv(workdir / "metrics.csv").query("split == 'test'")
     own = metrics[metrics.task == metrics.current_task]
     phases = [phase for _, phase in own.groupby("task")]
-    last = max(epochs)
-    finished = [phase for phase in phases if len(phase) >= last]
-    matrix = metrics[metrics.epoch == last - 1]
-    now = matrix[matrix.current_task == len(finished) - 1]
+    # The last phase may be under way; those before it are not.
+    length = max(map(len, phases))
+    finished = [phase for phase in phases if len(phase) == length]
+    # At the end of a phase all tasks so far were tested.
+    now = metrics[metrics.global_epoch == len(finished) * length - 1]
     return {
         "run": {
-            "command": run["command"].replace(str(workdir.parent), "WORKDIR"),
+            "command": runs.anonymous_command(run, workdir),
             **{
                 name: run[name]
                 for name in ("start", "device", "git_revision", "versions")

@@ -60,17 +60,29 @@ def _last_change(folder: pathlib.Path) -> int:
 
 def _keep_measured(path: pathlib.Path, used: resource.struct_rusage) -> None:
     """Adds a sitting of a run to what is known of it, and what ran it."""
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    peak = measuring.peak_memory_bytes(used)
+    machine = measuring.machine()
     seconds = used.ru_utime + used.ru_stime
-    write_json(
-        path,
-        {
-            "machine": measuring.machine(),
-            "peak_memory_bytes": max(peak, known.get("peak_memory_bytes", 0)),
-            "cpu_seconds": seconds + known.get("cpu_seconds", 0.0),
-        },
-    )
+    peak = measuring.peak_memory_bytes(used)
+    found = {"machine": machine, "peak_memory_bytes": peak}
+    if not path.is_file():
+        write_json(path, found | {"cpu_seconds": seconds})
+        return
+    known = json.loads(path.read_text())
+    found["peak_memory_bytes"] = max(peak, known["peak_memory_bytes"])
+    # Seconds of two machines have no sum.
+    if known["machine"] == machine and "cpu_seconds" in known:
+        found["cpu_seconds"] = seconds + known["cpu_seconds"]
+    write_json(path, found)
+
+
+def anonymous_command(run: dict[str, Any], folder: pathlib.Path) -> str:
+    """Returns a run's command without the place where it lay.
+
+    Args:
+        run: What its `run.json` holds.
+        folder: Its workdir.
+    """
+    return run["command"].replace(str(folder.parent.resolve()), "WORKDIR")
 
 
 def complete_run(folder: pathlib.Path) -> dict[str, Any] | None:
@@ -85,9 +97,7 @@ def complete_run(folder: pathlib.Path) -> dict[str, Any] | None:
     run = json.loads(path.read_text()) if path.is_file() else {}
     if run.get("state") != "complete":
         return None
-    # Where it lay on this machine is of no use to anyone else.
-    place = str(folder.parent.resolve())
-    run["command"] = run["command"].replace(place, "WORKDIR")
+    run["command"] = anonymous_command(run, folder)
     # `content` tells the data apart; every class of every task is too much.
     run.pop("tasks", None)
     found = {

@@ -63,8 +63,8 @@ class Lasem(SelectiveMethod):
 
             The authors leave the last to future work. Here
             relatedness is measured, without descriptors of tasks, by how much
-            of the new task's labels the earlier task's network explains on
-            250 training images (LEEP, see `relatedness`), because that needs
+            of the new task's labels the earlier task's network explains on up
+            to 250 training images (LEEP, see `relatedness`), because that needs
             no training, no data of earlier tasks, and lies between 0, chance,
             and 1 for any number of classes. Counts are taken as shares, so
             that a task as related as can be weighs as much as one mini-batch
@@ -83,8 +83,8 @@ class Lasem(SelectiveMethod):
             learning rate RMSProp's: 1e-7 G per step with the paper's values,
             on steps that neglect as much as the floor allows. `None`
             neglects nothing, at full cost, and so it is on a GPU and with
-            XLA. Random layers other than dropout draw once for all
-            candidates then, else for each.
+            XLA. Random layers other than dropout then draw for each
+            candidate, one by one once for all.
         e_step_tolerance: `None` gives every mini-batch an E-step, as in the
             paper. Else how much posterior mass may be neglected on mini-batches
             without one, which cost little more than one plain network; see

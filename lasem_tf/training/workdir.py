@@ -130,15 +130,22 @@ class Workdir:
         """Adds what goes on with the run from here to `run.json`.
 
         It may be another machine, or other versions, than those that began it.
+        A sitting that trained nothing is forgotten, and so is a run's very
+        first one that goes on where it began.
 
         Args:
-            num_epochs_done: Over all tasks; of 0 nothing is noted.
+            num_epochs_done: Over all tasks.
         """
-        if num_epochs_done:
-            run = self._run()
-            now = describe_circumstances() | {"after_epochs": num_epochs_done}
-            continued = [*run.get("continued", ()), now]
-            write_json(self.path / _RUN, run | {"continued": continued})
+        if self._is_ours and not num_epochs_done:
+            return
+        run = self._run()
+        now = describe_circumstances() | {"after_epochs": num_epochs_done}
+        earlier = [
+            sitting
+            for sitting in run.get("continued", ())
+            if sitting["after_epochs"] < num_epochs_done
+        ]
+        write_json(self.path / _RUN, run | {"continued": [*earlier, now]})
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

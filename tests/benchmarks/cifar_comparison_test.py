@@ -251,3 +251,37 @@ def test_runs_of_a_line_that_has_no_name_now_stay(comparison, tmp_path):
     report.write_text(json.dumps(content))
     comparison.reported(*flags, "--json", str(report))
     assert "renamed since" in json.loads(report.read_text())["runs"]
+
+
+def test_runs_that_were_told_other_things_are_not_one_line(
+    comparison, tmp_path
+):
+    """They would stand in one row, or one replace another."""
+    report = tmp_path / "report.json"
+    for name, epochs in (("long", 60), ("short", 2)):
+        leave_run(tmp_path / name, "hps_all", len(name), 1.0)
+        path = tmp_path / name / f"hps_all_seed{len(name)}" / "run.json"
+        run = json.loads(path.read_text())
+        run["command"] += f" --gin_param=NUM_EPOCHS={epochs} --seed=0"
+        path.write_text(json.dumps(run))
+    flags = ["--report", "--json", str(report), "--seeds", "4", "5"]
+    comparison.reported(*flags, "--workdir", str(tmp_path / "long"))
+    before = report.read_bytes()
+    with pytest.raises(SystemExit, match="'HPS, All' were told different"):
+        comparison.reported(*flags, "--workdir", str(tmp_path / "short"))
+    assert report.read_bytes() == before
+
+
+def test_a_run_that_a_gpu_continued_is_not_timed_beside_others(
+    comparison, tmp_path, capsys
+):
+    for name in ("df_cnn_lasem", "hps_all"):
+        leave_run(tmp_path, name, 0, 1.0, "fast", 1.0)
+    path = tmp_path / "hps_all_seed0" / "run.json"
+    run = json.loads(path.read_text())
+    run["device"] = ["/device:CPU:0"]
+    run["continued"] = [{"device": ["/device:CPU:0", "/device:GPU:0 (X)"]}]
+    path.write_text(json.dumps(run))
+    comparison.reported("--report", "--workdir", str(tmp_path))
+    _, costs = tables_of(capsys.readouterr().out)
+    assert set(costs) == {"DF-CNN, LASEM"}

@@ -47,6 +47,20 @@ def test_peaks_are_of_the_first_epochs_of_a_tasks_own_phase(script, workdir):
     assert "40.0" in module.table({"run": found})[3]
 
 
-def test_a_run_without_a_finished_task_has_no_accuracy_now(script, workdir):
-    found = script("peak_by_epochs").of_run(workdir, [1, 4])
-    assert found["now"] == found["end_of_phase"] == found["peaks"]["4"] == []
+@pytest.mark.parametrize("epochs", [[1, 2], [1, 9]])
+def test_what_is_finished_does_not_depend_on_the_epochs_asked(
+    script, workdir, epochs
+):
+    found = script("peak_by_epochs").of_run(workdir, epochs)
+    assert found["end_of_phase"] == [0.3, 0.6]
+    assert found["now"] == [0.25, 0.6]
+    assert found["peaks"].get("9", []) == []
+
+
+def test_a_relative_folder_is_left_out_of_the_command(
+    script, workdir, monkeypatch
+):
+    monkeypatch.chdir(workdir.parent)
+    folder = workdir.relative_to(workdir.parent)
+    found = script("peak_by_epochs").of_run(folder, [1])
+    assert found["run"]["command"] == f"bin/train --workdir=WORKDIR/{folder}"

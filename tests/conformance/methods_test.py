@@ -104,14 +104,14 @@ def test_every_method_of_the_library_is_under_the_suite():
     assert in_library == under_it
 
 
-def made(golden, seed=5, dropout=0.3, **kwargs):
+def made(golden, seed=5, dropout=0.3, rate=0.05, **kwargs):
     name, learner = golden
     make = WITHOUT_LEARNER.get(name)
     if make is None:
         make = functools.partial(METHODS[name], sharing=LEARNERS[learner]())
     return make(
         functools.partial(tiny.backbone, dropout=dropout),
-        optimizer=functools.partial(RMSprop, learning_rate=0.05),
+        optimizer=functools.partial(RMSprop, learning_rate=rate),
         head=tiny.head,
         seed=seed,
         **kwargs,
@@ -337,13 +337,18 @@ def test_a_run_is_a_function_of_its_seed(story):
     assert abs(losses[1] - first) > 1e-4
 
 
-# The others draw random numbers, of which XLA has its own.
+# Channel gating draws random numbers, of which XLA has its own; a bfloat16
+# E-step rounds in another order.
 COMPILED = [
     ("lasem", "tf"),
     ("lasem_rare_e_steps", "hps"),
+    ("lasem_average", "dfcnn"),
+    ("lasem_related", "dfcnn"),
     ("static", "dfcnn"),
+    ("fixed_posterior", "dfcnn"),
     ("brute_force", "hps"),
     ("progressive", "none"),
+    ("additive_decomposition", "none"),
 ]
 
 
@@ -351,7 +356,10 @@ COMPILED = [
 def test_xla_computes_the_same(golden):
     losses, found = [], []
     for jit_compile in (False, True):
-        method = made(golden, dropout=0.0, jit_compile=jit_compile)
+        # At a rate at which losses fall, rounding does not grow.
+        method = made(
+            golden, dropout=0.0, rate=0.005, jit_compile=jit_compile
+        )
         for index in range(2):
             method.begin_task(TASKS[index])
             losses.append([train(method, index, e).loss for e in range(2)])

@@ -71,6 +71,18 @@ def test_what_continues_a_run_is_noted_beside_what_began_it(workdir):
     assert noted[0]["start"] >= before["start"]
 
 
+def test_of_sittings_without_an_epoch_the_last_one_is_noted(workdir):
+    """Also where a run was killed before its first checkpoint."""
+    for _ in range(2):
+        again = Workdir(workdir.path).open(_CONFIG, seed=3)
+        again.note_continuation(0)
+
+    (sitting,) = json.loads((workdir.path / "run.json").read_text())[
+        "continued"
+    ]
+    assert sitting["after_epochs"] == 0
+
+
 def test_another_place_for_data_and_results_is_the_same_run(tmp_path):
     places = "run.workdir = 'a'\ncifar100.data_dir = 'b'\nDATA_DIR = 'c'\n"
     others = "run.workdir = 'd'\ncifar100.data_dir = 'e'\nDATA_DIR = 'f'\n"
