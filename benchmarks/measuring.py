@@ -110,7 +110,10 @@ def _without_paths(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in flags.items()
-        if not isinstance(value, pathlib.Path)
+        if not any(
+            isinstance(part, pathlib.Path)
+            for part in (value if isinstance(value, list) else [value])
+        )
     }
 
 

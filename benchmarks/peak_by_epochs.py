@@ -16,6 +16,7 @@ import pathlib
 from typing import Any
 
 import measuring
+import numpy as np
 import pandas as pd
 import runs
 
@@ -50,11 +51,7 @@ def of_run(workdir: pathlib.Path, epochs: list[int]) -> dict[str, Any]:
     metrics = pd.read_csv(workdir / "metrics.csv").query("split == 'test'")
     own = metrics[metrics.task == metrics.current_task]
     phases = [phase for _, phase in own.groupby("task")]
-    # The last phase may be under way; those before it are not.
-    length = max(map(len, phases))
-    finished = [phase for phase in phases if len(phase) == length]
-    # At the end of a phase all tasks so far were tested.
-    now = metrics[metrics.global_epoch == len(finished) * length - 1]
+    matrix = _accuracy_matrix(workdir / "accuracy_matrix.csv")
     return {
         "run": {
             "command": runs.anonymous_command(run, workdir),
@@ -72,9 +69,16 @@ def of_run(workdir: pathlib.Path, epochs: list[int]) -> dict[str, Any]:
             ]
             for number in epochs
         },
-        "end_of_phase": [phase.accuracy.iloc[-1] for phase in finished],
-        "now": now.sort_values("task").accuracy.tolist(),
+        "end_of_phase": np.diag(matrix).tolist(),
+        "now": matrix[-1].tolist() if len(matrix) else [],
     }
+
+
+def _accuracy_matrix(path: pathlib.Path) -> np.ndarray:
+    """Returns the test accuracy of each task after each, [tasks, tasks]."""
+    if not path.is_file():
+        return np.zeros((0, 0))
+    return pd.read_csv(path, index_col="after_task").to_numpy()
 
 
 def table(found: dict[str, dict[str, Any]]) -> list[str]:

@@ -1,6 +1,7 @@
 """What the script on peaks reads out of runs, complete or not."""
 
 import json
+import sys
 
 import pytest
 
@@ -26,6 +27,9 @@ def workdir(tmp_path):
         rows.append(f"{place},{task},test,{accuracy},1.0")
         rows.append(f"{place},{task},validation,0.99,1.0")
     (tmp_path / "metrics.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "accuracy_matrix.csv").write_text(
+        "after_task,task_00,task_01\n0,0.3,\n1,0.25,0.6\n"
+    )
     run = {"command": f"bin/train --workdir={tmp_path}"} | dict.fromkeys(
         ("start", "device", "git_revision", "versions"), "x"
     )
@@ -47,14 +51,24 @@ def test_peaks_are_of_the_first_epochs_of_a_tasks_own_phase(script, workdir):
     assert "40.0" in module.table({"run": found})[3]
 
 
-@pytest.mark.parametrize("epochs", [[1, 2], [1, 9]])
-def test_what_is_finished_does_not_depend_on_the_epochs_asked(
-    script, workdir, epochs
+def test_the_report_holds_the_table_and_no_place(
+    script, workdir, tmp_path, monkeypatch, capsys
 ):
-    found = script("peak_by_epochs").of_run(workdir, epochs)
-    assert found["end_of_phase"] == [0.3, 0.6]
-    assert found["now"] == [0.25, 0.6]
-    assert found["peaks"].get("9", []) == []
+    path = tmp_path / "report.json"
+    words = [str(workdir), "--epochs", "1", "3", "--json", str(path)]
+    monkeypatch.setattr(sys, "argv", ["peak_by_epochs.py", *words])
+    script("peak_by_epochs").main()
+    report = json.loads(path.read_text())
+    assert report["table"] == capsys.readouterr().out.strip()
+    assert report["flags"] == {"epochs": [1, 3]}
+    assert str(tmp_path) not in path.read_text()
+
+
+def test_a_run_in_its_first_phase_has_finished_nothing(script, workdir):
+    (workdir / "accuracy_matrix.csv").unlink()
+    found = script("peak_by_epochs").of_run(workdir, [1, 9])
+    assert found["now"] == found["end_of_phase"] == found["peaks"]["9"] == []
+    assert found["peaks"]["1"] == [0.1, 0.2, 0.5]
 
 
 def test_a_relative_folder_is_left_out_of_the_command(

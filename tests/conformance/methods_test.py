@@ -357,9 +357,7 @@ def test_xla_computes_the_same(golden):
     losses, found = [], []
     for jit_compile in (False, True):
         # At a rate at which losses fall, rounding does not grow.
-        method = made(
-            golden, dropout=0.0, rate=0.005, jit_compile=jit_compile
-        )
+        method = made(golden, dropout=0.0, rate=0.005, jit_compile=jit_compile)
         for index in range(2):
             method.begin_task(TASKS[index])
             losses.append([train(method, index, e).loss for e in range(2)])
