@@ -16,7 +16,6 @@ import pathlib
 from typing import Any
 
 import measuring
-import numpy as np
 import pandas as pd
 import runs
 
@@ -44,8 +43,9 @@ def of_run(workdir: pathlib.Path, epochs: list[int]) -> dict[str, Any]:
     Returns:
         `run`, how it was made, and `continued`; `peaks`, by number of epochs
         the highest test accuracy of each task that had so many;
-        `end_of_phase`, each finished task's test accuracy then, and `now`,
-        the same tasks' after the last of them. Accuracies are fractions.
+        `end_of_phase`, each finished task's test accuracy then;
+        `accuracy_matrix`, a list after each of them of all tasks' so far;
+        `selected`, their configurations. Accuracies are fractions.
     """
     run = json.loads((workdir / "run.json").read_text())
     metrics = pd.read_csv(workdir / "metrics.csv").query("split == 'test'")
@@ -69,20 +69,34 @@ def of_run(workdir: pathlib.Path, epochs: list[int]) -> dict[str, Any]:
             ]
             for number in epochs
         },
-        "end_of_phase": np.diag(matrix).tolist(),
-        "now": matrix[-1].tolist() if len(matrix) else [],
+        "end_of_phase": [after[-1] for after in matrix],
+        "accuracy_matrix": matrix,
+        "selected": _selected(workdir / "configurations.csv", len(matrix)),
     }
 
 
-def _accuracy_matrix(path: pathlib.Path) -> np.ndarray:
-    """Returns the test accuracy of each task after each, [tasks, tasks]."""
+def _accuracy_matrix(path: pathlib.Path) -> list[list[float]]:
+    """Returns, after each finished task, the test accuracy of all so far."""
     if not path.is_file():
-        return np.zeros((0, 0))
-    return pd.read_csv(path, index_col="after_task").to_numpy()
+        return []
+    rows = pd.read_csv(path, index_col="after_task").to_numpy()
+    return [row[: index + 1].tolist() for index, row in enumerate(rows)]
+
+
+def _selected(path: pathlib.Path, num_tasks: int) -> list[str]:
+    """Returns the most probable configuration at the end of each task."""
+    beliefs = pd.read_csv(path)
+    return [
+        of_task[of_task.epoch == of_task.epoch.max()]
+        .set_index("configuration")
+        .prior.idxmax()
+        for task, of_task in beliefs.groupby("task")
+        if task < num_tasks
+    ]
 
 
 def table(found: dict[str, dict[str, Any]]) -> list[str]:
-    """Returns a row per run and number of epochs, and its last accuracies."""
+    """Returns rows per run: peaks by epochs, and what was left after tasks."""
     rows = []
     for name, result in found.items():
         rows += [
@@ -90,7 +104,11 @@ def table(found: dict[str, dict[str, Any]]) -> list[str]:
             for number, peaks in result["peaks"].items()
         ]
         rows.append([name, "end of phase", *_percents(result["end_of_phase"])])
-        rows.append([name, "now", *_percents(result["now"])])
+        rows += [
+            [name, f"after task {number}", *_percents(after)]
+            for number, after in enumerate(result["accuracy_matrix"], 1)
+            if number > 1
+        ]
     width = max(map(len, rows))
     header = ["run", "accuracy %", *(str(n + 1) for n in range(width - 2))]
     return aligned_rows(

@@ -100,10 +100,13 @@ class FixedPosterior(Lasem):
 class Static(FixedPosterior):
     """Trains every task with one given configuration.
 
-    It descends the loss of one plain network, Eq. 3 with p_i = 1 for c.
+    Source: Lee, Behpour & Eaton (2021), Eq. 3 with p_i = 1 for c, the loss of
+    one plain network:
 
-    Source: Lee, Behpour & Eaton (2021), Figure 1: All, Top-k, Bottom-k,
-    Alternating; `"single_task"` shares nothing and learns each task alone.
+        theta <- theta - optimizer's step of d/d theta loss(c)
+
+    and Figure 1: All, Top-k, Bottom-k, Alternating; `"single_task"` shares
+    nothing and learns each task alone.
 
     Args:
         configuration: Such as `"all"`, `"top_2"`, `"TSTS"`.

@@ -30,6 +30,12 @@ def workdir(tmp_path):
     (tmp_path / "accuracy_matrix.csv").write_text(
         "after_task,task_00,task_01\n0,0.3,\n1,0.25,0.6\n"
     )
+    beliefs = [
+        "task,epoch,configuration,prior,posterior",
+        *("0,1,SS,0.9,0.9", "0,1,TS,0.1,0.1", "0,2,SS,0.2,0", "0,2,TS,0.8,1"),
+        *("1,2,SS,0.7,0.7", "1,2,TS,0.3,0.3", "2,0,SS,0.0,0", "2,0,TS,1.0,1"),
+    ]
+    (tmp_path / "configurations.csv").write_text("\n".join(beliefs) + "\n")
     run = {"command": f"bin/train --workdir={tmp_path}"} | dict.fromkeys(
         ("start", "device", "git_revision", "versions"), "x"
     )
@@ -46,7 +52,8 @@ def test_peaks_are_of_the_first_epochs_of_a_tasks_own_phase(script, workdir):
         "3": [0.4, 0.6],
     }
     assert found["end_of_phase"] == [0.3, 0.6]
-    assert found["now"] == [0.25, 0.6]
+    assert found["accuracy_matrix"] == [[0.3], [0.25, 0.6]]
+    assert found["selected"] == ["TS", "SS"]
     assert str(workdir.parent) not in found["run"]["command"]
     assert "40.0" in module.table({"run": found})[3]
 
@@ -67,7 +74,8 @@ def test_the_report_holds_the_table_and_no_place(
 def test_a_run_in_its_first_phase_has_finished_nothing(script, workdir):
     (workdir / "accuracy_matrix.csv").unlink()
     found = script("peak_by_epochs").of_run(workdir, [1, 9])
-    assert found["now"] == found["end_of_phase"] == found["peaks"]["9"] == []
+    assert found["end_of_phase"] == found["peaks"]["9"] == []
+    assert found["accuracy_matrix"] == found["selected"] == []
     assert found["peaks"]["1"] == [0.1, 0.2, 0.5]
 
 

@@ -82,13 +82,19 @@ def test_the_page_shows_the_peaks_of_long_phases():
     table = cells(table[table.index("| | 1 |") :].split("\n\n")[0])
     for method, run in (("All", "hps_all"), ("LASEM", "hps_lasem")):
         found = report["runs"][f"{run}_seed0"]
-        for row, key in (
+        for row, values in (
             ("peak", found["peaks"]["2000"]),
             ("end of the task's phase", found["end_of_phase"]),
+            ("after the fourth task", found["accuracy_matrix"][3]),
         ):
-            shown = [*table[f"{method}, {row}"].values()][1:6]
-            values = [f"{100 * value:.1f}" for value in key]
-            assert shown == values + ["–"] * (5 - len(values))
+            expected = [f"{100 * value:.1f}" for value in values]
+            expected += ["–"] * (5 - len(values))
+            mean = f"{100 * sum(values[:4]) / 4:.1f}"
+            shown = [*table[f"{method}, {row}"].values()][1:]
+            assert shown == [*expected, mean]
+    selected = report["runs"]["hps_lasem_seed0"]["selected"]
+    told = ", ".join(f"`{s}`" for s in selected[:-1]) + f" and `{selected[-1]}`"
+    assert f"LASEM selected {told}." in PAGE
 
 
 def test_the_readme_shows_some_of_them():
