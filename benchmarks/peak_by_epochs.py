@@ -11,6 +11,7 @@ so a later task's peak within 60 epochs is not that of a run of 60 epochs.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import pathlib
 from typing import Any
@@ -19,6 +20,7 @@ import measuring
 import pandas as pd
 import runs
 
+from lasem_tf.evaluation.history import AccuracyHistory
 from lasem_tf.reports.table import aligned_rows
 
 
@@ -48,9 +50,13 @@ def of_run(workdir: pathlib.Path, epochs: list[int]) -> dict[str, Any]:
         `selected`, their configurations. Accuracies are fractions.
     """
     run = json.loads((workdir / "run.json").read_text())
-    metrics = pd.read_csv(workdir / "metrics.csv").query("split == 'test'")
-    own = metrics[metrics.task == metrics.current_task]
-    phases = [phase for _, phase in own.groupby("task")]
+    history = AccuracyHistory.from_csv(workdir / "metrics.csv")
+    accuracy, ends = history.accuracy("test"), history.phase_ends
+    # Of each task, while it was learned.
+    phases = [
+        accuracy[begin + 1 : end + 1, task]
+        for task, (begin, end) in enumerate(itertools.pairwise((-1, *ends)))
+    ]
     matrix = _accuracy_matrix(workdir / "accuracy_matrix.csv")
     return {
         "run": {
@@ -63,7 +69,7 @@ def of_run(workdir: pathlib.Path, epochs: list[int]) -> dict[str, Any]:
         },
         "peaks": {
             str(number): [
-                phase.accuracy.head(number).max()
+                float(phase[:number].max())
                 for phase in phases
                 if len(phase) >= number
             ]

@@ -130,8 +130,8 @@ class Workdir:
         """Adds what goes on with the run from here to `run.json`.
 
         It may be another machine, or other versions, than those that began it.
-        A sitting that trained nothing is forgotten, and so is a run's very
-        first one that goes on where it began.
+        A sitting that got no further takes the place of the one before; the
+        one that began the folder is in `run.json` already.
 
         Args:
             num_epochs_done: Over all tasks.

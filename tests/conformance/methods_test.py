@@ -354,10 +354,11 @@ COMPILED = [
 
 @pytest.mark.parametrize("golden", COMPILED, ids="-".join)
 def test_xla_computes_the_same(golden):
+    # APD-Net's losses grow at the usual rate, and rounding with them.
+    rate = 0.005 if golden[0] == "additive_decomposition" else 0.05
     losses, found = [], []
     for jit_compile in (False, True):
-        # At a rate at which losses fall, rounding does not grow.
-        method = made(golden, dropout=0.0, rate=0.005, jit_compile=jit_compile)
+        method = made(golden, dropout=0.0, rate=rate, jit_compile=jit_compile)
         for index in range(2):
             method.begin_task(TASKS[index])
             losses.append([train(method, index, e).loss for e in range(2)])

@@ -228,6 +228,29 @@ def test_penalties_count_in_proportion():
         assert loss(alpha) - plain == pytest.approx(added, rel=1e-3)
 
 
+def test_losses_that_layers_add_count_where_weights_are_trained():
+    """So the second order sees them through its step, the first does not."""
+
+    def gradient(weight, second_order):
+        def backbone(image_shape):
+            images = keras.Input(image_shape)
+            outputs = keras.layers.Conv2D(3, 3)(images)
+            outputs = keras.layers.ActivityRegularization(l2=weight)(outputs)
+            return keras.Model(images, keras.layers.Flatten()(outputs))
+
+        method = begun(
+            backbone=backbone,
+            second_order=second_order,
+            unrolled_learning_rate=0.1,
+        )
+        return method._architecture_gradient(*batch()).numpy()
+
+    first = [gradient(weight, second_order=False) for weight in (0.0, 1.0)]
+    np.testing.assert_allclose(first[0], first[1], rtol=1e-5)
+    second = [gradient(weight, second_order=True) for weight in (0.0, 1.0)]
+    assert np.abs(second[0] - second[1]).max() > 0.01
+
+
 def test_penalties_of_weights_give_no_slot_an_advantage():
     """The shared slot's would move alpha more than any data do."""
     found = []

@@ -287,7 +287,10 @@ def test_a_selective_network_of_a_finished_task_is_forgotten():
         ({"num_m_steps": 1.5}, "`num_m_steps` must be a whole number"),
         ({"candidates": 3}, "must be written with the letters S"),
         ({"layer_groups": 5}, "each of the layers 1 to 3 exactly once"),
-        ({"num_m_steps": 0}, "must be a whole number not below 1"),
+        (
+            {"num_m_steps": 0},
+            "`num_m_steps` must be a whole number not below 1",
+        ),
         ({"candidates": "TS"}, "one letter per convolutional layer, here 3"),
         ({"candidates": "TSX"}, "letters S .shared. and T .task-specific."),
         ({"layer_groups": ((1, 2),)}, "each of the layers 1 to 3 exactly once"),
