@@ -1,5 +1,6 @@
 """The recipes in gin/: what they say is what the paper says, and they run."""
 
+import contextlib
 import json
 
 import keras
@@ -145,24 +146,67 @@ def test_every_method_goes_on_top_of_a_recipe(started, path):
     assert (run["num_epochs"], run["method"].learner) == (2000, learner)
 
 
+def _what_refuses_it(recipe, path, num_layers):
+    """Returns the error of a pair that does not go together, and the header.
+
+    The header's part is where the method's file says so.
+    """
+    learner = recipe.name.partition("_")[0]
+    header = path.read_text("utf-8").replace("\n# ", " ")
+    if "shares in a way of its own" in header and learner in ("tf", "dfcnn"):
+        return "shares in a way of its own", "with hard parameter sharing"
+    of_method = {
+        "dynamically_expandable": (
+            "which merges branches",
+            "whose network is a chain",
+            recipe.name == "planted.gin",
+        ),
+        "lasem_grouped": (
+            "`layer_groups` must name each of the layers",
+            "whose network has four layers",
+            num_layers != 4,
+        ),
+        "lasem_fixed_posterior": (
+            "must be one of the candidates",
+            "must treat the layers of a group alike",
+            recipe.name == "dfcnn_stl10_grouped.gin",
+        ),
+    }
+    error, told, is_refused = of_method.get(path.stem, (None, None, False))
+    return (error, told) if is_refused else (None, "")
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=_name)
 @pytest.mark.parametrize("path", METHODS, ids=_name)
 def test_methods_go_on_any_recipe_or_say_where_they_do_not(
     started, path, recipe
 ):
-    learner = recipe.name.partition("_")[0]
-    if learner not in LEARNERS:
-        learner = "hps"  # Of the quick start, planted and own images.
-    files = [recipe, path]
-    header = path.read_text("utf-8").replace("\n# ", " ")
-    of_its_own = "shares in a way of its own" in header
-    if of_its_own and learner != "hps":
-        with pytest.raises(InputError, match="shares in a way of its own"):
-            _on_made_images(files)
-    else:
-        _on_made_images(files)
-        expected = "none" if of_its_own else learner
-        assert started[0]["method"].learner == expected
+    """As far as the first task's beginning, with made images."""
+    _on_made_images([recipe])
+    plain = started.pop()
+    task = plain["stream"][0]
+    backbone = plain["method"].backbone(task.image_shape)
+    num_layers = len(_convolutions(backbone))
+    changes = []
+    if path.stem == "brute_force":  # Its header says what 512 would take.
+        letters = ["S" * num_layers, "T" * num_layers]
+        changes = [f"BruteForce.candidates={letters}"]
+        if recipe.name == "dfcnn_stl10_grouped.gin":
+            changes.append("BruteForce.layer_groups=None")
+    error, told = _what_refuses_it(recipe, path, num_layers)
+    assert told in path.read_text("utf-8").replace("\n# ", " ")
+    refusal = (
+        pytest.raises(InputError, match=error)
+        if error
+        else contextlib.nullcontext()
+    )
+    with refusal:
+        _on_made_images([recipe, path], changes)
+        method = started[0]["method"]
+        method.begin_task(task)
+        learner = plain["method"].learner
+        expected = learner if method.has_base_learner else "none"
+        assert method.learner == expected
 
 
 @pytest.mark.parametrize("path", METHODS, ids=_name)

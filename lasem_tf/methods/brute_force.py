@@ -128,7 +128,8 @@ class BruteForce(SelectiveMethod):
     that answers most validation examples correctly is selected, the one that
     shares more if several do. An epoch trains each candidate for one epoch,
     so a run takes as many times longer as there are candidates, and the time
-    it reports says so. Memory holds weights and optimizer once per candidate.
+    it reports says so. Memory holds weights and optimizer once per candidate,
+    until a task begins whose number of classes or image shape is another.
 
     Source: Lee, Behpour & Eaton (2021), Appendix C:
 
@@ -147,6 +148,8 @@ class BruteForce(SelectiveMethod):
     """
 
     name = "brute_force"
+    # They hold every candidate's weights; to compile anew costs less.
+    _keeps_trainers = False
 
     def __init__(
         self,

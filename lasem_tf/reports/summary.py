@@ -135,7 +135,10 @@ def _check_every_task_was_learned(run: RunView, matrix: np.ndarray) -> None:
 
 def _selected_configurations(run: RunView) -> list[str | None]:
     """Returns one configuration per task, `None` where none was chosen."""
-    selections = [run.method.selection(task) for task in range(len(run.stream))]
+    num_tasks = len(run.stream)
+    if not run.method.has_base_learner:
+        return [None] * num_tasks  # It may remember widths, say.
+    selections = [run.method.selection(task) for task in range(num_tasks)]
     # Some methods remember more than a configuration in order to rebuild a
     # task; that is theirs alone.
     return [text if isinstance(text, str) else None for text in selections]

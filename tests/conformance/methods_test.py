@@ -163,7 +163,7 @@ def story(request, tmp_path_factory):
     method.begin_task(TASKS[1])
     told.stored_in_the_next = method.num_parameters
     told.trainers.append(method._trainer)
-    train(method, 1, 0)
+    told.second_result = train(method, 1, 0)
     told.model = method.task_model(0)
     told.model_answers = told.model(images_of(0)).numpy()
     told.answers = answers(method, 0)
@@ -327,14 +327,18 @@ def test_nothing_else_is_kept_when_a_task_has_ended(story):
 
 
 def test_a_run_is_a_function_of_its_seed(story):
-    losses = []
-    for seed in (5, 6):
-        method = made(story.golden, seed)
+    """Of a whole task and what follows it, not of its first epoch alone."""
+    again, other = made(story.golden), made(story.golden, seed=6)
+    for method in (again, other):
         method.begin_task(TASKS[0])
-        losses.append(train(method, 0, 0).loss)
-    first = story.first_results[0].loss
-    assert losses[0] == first
-    assert abs(losses[1] - first) > 1e-4
+    losses = [train(again, 0, epoch).loss for epoch in range(2)]
+    again.end_task()
+    again.begin_task(TASKS[1])
+    losses.append(train(again, 1, 0).loss)
+    results = [*story.first_results, story.second_result]
+    assert losses == [result.loss for result in results]
+    assert again.selection(0) == story.method.selection(0)
+    assert abs(train(other, 0, 0).loss - losses[0]) > 1e-4
 
 
 # Channel gating draws random numbers, of which XLA has its own; a bfloat16
@@ -368,6 +372,20 @@ def test_xla_computes_the_same(golden):
     np.testing.assert_allclose(losses[2:], losses[:2], rtol=1e-4)
     for xla, plain in zip(found[1], found[0], strict=True):
         np.testing.assert_allclose(xla, plain, atol=1e-4)
+
+
+def test_xla_trains_what_draws_random_numbers():
+    """Other ones than without it, so only what they lead to is alike."""
+    losses = []
+    for jit_compile in (False, True):
+        method = made(("channel_gated", "none"), jit_compile=jit_compile)
+        method.begin_task(TASKS[0])
+        losses.append([train(method, 0, epoch).loss for epoch in range(20)])
+        assert method._trainer.compiled_epoch.num_traces == 1
+    plain, xla = np.array(losses)
+    assert plain[-5:].mean() < 0.8 * plain[0]
+    assert xla[-5:].mean() < 0.8 * xla[0]
+    np.testing.assert_allclose(xla.mean(), plain.mean(), rtol=0.15)
 
 
 def test_xla_compiles_no_epoch_anew():

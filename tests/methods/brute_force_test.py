@@ -1,4 +1,6 @@
 import functools
+import gc
+import weakref
 
 import keras
 import numpy as np
@@ -148,3 +150,18 @@ def test_refuses_a_task_without_validation_images():
     )
     with pytest.raises(InputError, match="every task needs some.*'tiny'"):
         made(BruteForce).begin_task(without)
+
+
+def test_candidates_of_one_architecture_leave_with_it():
+    """One set of weights for each candidate at a time."""
+    method = trained(made(BruteForce))
+    trainer = method._trainer
+    method.end_task()
+    method.begin_task(tiny.task(seed=1))
+    assert method._trainer is trainer
+    method.end_task()
+    first = weakref.ref(trainer)
+    del trainer
+    method.begin_task(tiny.task(num_classes=4))
+    gc.collect()
+    assert first() is None

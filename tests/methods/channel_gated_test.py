@@ -12,7 +12,7 @@ from lasem_tf.export.saved_model import export_task, load_task
 from lasem_tf.methods import channel_gated
 from lasem_tf.methods.channel_gated import ChannelGated, open_share
 from lasem_tf.methods.model_per_task import seed_states
-from tests.methods import tiny
+from tests.methods import naive_step, tiny
 
 TASKS = [
     tiny.task("first", seed=1),
@@ -184,6 +184,84 @@ def test_the_loss_is_cross_entropy_and_the_share_of_open_gates():
     share = (2 / 3 + 2 / 4 + 2 / 3) / 3
     loss = method._loss(images, labels).numpy()
     np.testing.assert_allclose(loss, cross_entropy + 3 * share, rtol=1e-5)
+
+
+@tf.custom_gradient
+def drawn(logits, noise):
+    """Hard on the way there, on the way back as if it were soft."""
+    soft = tf.sigmoid((logits + noise) / (2 / 3))
+
+    def gradient(upstream):
+        return upstream * soft * (1 - soft) / (2 / 3), None
+
+    return tf.cast(logits + noise > 0, tf.float32), gradient
+
+
+def test_a_step_descends_the_loss_through_the_gates(monkeypatch):
+    """Of a later task, whose frozen filters stay as they are."""
+    frozen = ([1, 0, 1], [0, 1, 1, 0], [1, 0, 0])
+    method = made(optimizer=naive_step.DESCENT, sparsity_weight=0.7)
+    method.begin_task(TASKS[0])
+    force_gates(method, frozen)
+    method.end_task()
+    method.begin_task(TASKS[1])
+    # Gates have layers 3, 4 and 3; chance is what the test says it is.
+    rng = np.random.default_rng(1)
+    chances = [rng.uniform(0.02, 0.98, (12, n)) for n in (3, 4, 3)]
+    chances = [tf.constant(of_layer, tf.float32) for of_layer in chances]
+    of_calls = iter(chances)
+    monkeypatch.setattr(
+        keras.random, "uniform", lambda *_, **__: next(of_calls)
+    )
+    convolutions = [filters.convolution for filters in method._filters]
+    own = [
+        layer
+        for layer in method._models[-1].layers
+        if isinstance(layer, keras.layers.Dense)
+    ]
+
+    def open_gates(gates, values, chance):
+        hidden = gates.hidden.bias + tf.reduce_mean(values, (1, 2)) @ (
+            gates.hidden.kernel
+        )
+        mean = tf.reduce_mean(hidden, 1, keepdims=True)
+        variance = tf.reduce_mean((hidden - mean) ** 2, 1, keepdims=True)
+        normed = (hidden - mean) / tf.sqrt(variance + 1e-3)
+        normed = tf.nn.relu(normed * gates.norm.gamma + gates.norm.beta)
+        logits = normed @ gates.logits.kernel + gates.logits.bias
+        return drawn(logits, tf.math.log(chance / (1 - chance)))
+
+    def loss(images, labels):
+        values, shares = images, []
+        for layer, gates, chance, size in zip(
+            convolutions, method._gates, chances, tiny.POOLS, strict=True
+        ):
+            opened = open_gates(gates, values, chance)
+            assert 0.2 < tf.reduce_mean(opened) < 0.95
+            shares.append(tf.reduce_mean(opened))
+            values = naive_step.convolve(values, layer.kernel, layer.bias)
+            values = naive_step.pool(values * opened[:, None, None], size)
+        weights = [weight for layer in own for weight in layer.weights]
+        logits = naive_step.dense(values, *weights)
+        cross_entropy = naive_step.cross_entropy(labels, logits)
+        return cross_entropy + 0.7 * tf.add_n(shares) / 3
+
+    weights = [(layer.kernel, layer.bias) for layer in convolutions]
+    naive_step.assert_descends(
+        method,
+        TASKS[1],
+        loss,
+        trained=[
+            *(w for gates in method._gates for w in gates.trainable_weights),
+            *(w for layer in own for w in layer.weights),
+            *(w for of_layer in weights for w in of_layer),
+        ],
+        frozen=[
+            (weight, np.array(is_open, bool))
+            for of_layer, is_open in zip(weights, frozen, strict=True)
+            for weight in of_layer
+        ],
+    )
 
 
 def test_a_large_weight_closes_gates():

@@ -7,15 +7,13 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.methods import Progressive, RMSprop
-from tests.methods import tiny
+from tests.methods import naive_step, tiny
 
 
 def made(backbone=tiny.backbone, **kwargs):
+    optimizer = functools.partial(RMSprop, learning_rate=0.02)
     return Progressive(
-        backbone,
-        optimizer=functools.partial(RMSprop, learning_rate=0.02),
-        head=tiny.head,
-        **kwargs,
+        backbone, head=tiny.head, **{"optimizer": optimizer, **kwargs}
     )
 
 
@@ -50,16 +48,14 @@ def weights_by_role(model):
 def lateral(adapter, values):
     """U relu(V a h), written out."""
     scale, compress, project = adapter
-    hidden = tf.nn.relu(
-        tf.nn.conv2d(scale.scale * values, compress.kernel, 1, "SAME")
-        + tf.constant(compress.bias)
+    hidden = naive_step.convolve(
+        scale.scale * values, compress.kernel, compress.bias
     )
     return tf.nn.conv2d(hidden, project.kernel, 1, "SAME")
 
 
-def test_a_later_column_is_fed_as_the_paper_says():
-    method = learned(made())
-    model = method.task_model(1)
+def logits_of_the_second_column(model, images):
+    """Eq. 2 for two columns, written out layer by layer."""
     columns, adapters = weights_by_role(model)
     scales = [a for a in adapters if type(a).__name__ == "LearnedScale"]
     compressions = [
@@ -71,39 +67,51 @@ def test_a_later_column_is_fed_as_the_paper_says():
         if isinstance(a, keras.layers.Conv2D) and not a.use_bias
     ]
     assert len(scales) == len(compressions) == len(projections) == 2
+    # What feeds the second convolution has 3 channels, the third one's 4.
+    compressions.sort(key=lambda layer: layer.kernel.shape[2])
+    projections.sort(key=lambda layer: -layer.kernel.shape[3])
+    of_layer = list(zip(scales, compressions, projections, strict=True))
 
-    def of_layer(number):
-        """The adapter whose projection fits the convolution."""
-        of_channels = {3: 0, 4: 1}  # into the second and third convolution
-        channels_in = (3, 4)[number - 1]
-        kept = [
-            [c for c in compressions if c.kernel.shape[2] == channels_in][0],
-            [p for p in projections if p.kernel.shape[3] == (4, 3)[number - 1]][
-                0
-            ],
-        ]
-        return scales[of_channels[channels_in]], *kept
-
-    values = [images(1), images(1)]
-    for number, pool in enumerate(tiny.POOLS):
+    values = [images, images]
+    for number, size in enumerate(tiny.POOLS):
         before = list(values)
         # Nothing asks what an earlier column's last convolution gives.
         for column in (0, 1) if number < 2 else (1,):
             layer = columns[column, "conv"][number]
-            total = tf.nn.conv2d(
-                before[column], layer.kernel, 1, "SAME"
-            ) + tf.constant(layer.bias)
+            total = tf.nn.conv2d(before[column], layer.kernel, 1, "SAME")
+            total += layer.bias
             if column and number:
-                total += lateral(of_layer(number), before[0])
-            total = tf.nn.relu(total)
-            if pool > 1:
-                total = tf.nn.max_pool2d(total, pool, pool, "SAME")
-            values[column] = total
-    features = tf.reshape(values[1], [12, -1])
-    dense, head = columns[1, "dense"]
-    hidden = tf.nn.relu(features @ dense.kernel + tf.constant(dense.bias))
-    expected = hidden @ head.kernel + tf.constant(head.bias)
+                total += lateral(of_layer[number - 1], before[0])
+            values[column] = naive_step.pool(tf.nn.relu(total), size)
+    weights = [w for layer in columns[1, "dense"] for w in layer.weights]
+    return naive_step.dense(values[1], *weights)
+
+
+def test_a_later_column_is_fed_as_the_paper_says():
+    model = learned(made()).task_model(1)
+    expected = logits_of_the_second_column(model, images(1))
     np.testing.assert_allclose(model(images(1)), expected, atol=1e-4)
+
+
+def test_a_step_descends_the_cross_entropy_of_the_new_column_alone():
+    method = learned(made(optimizer=naive_step.DESCENT), 1)
+    task = tiny.task("second", seed=1)
+    method.begin_task(task)
+    first, model = method._models
+    columns, adapters = weights_by_role(model)
+    for adapter in adapters:
+        if type(adapter).__name__ == "LearnedScale":
+            adapter.scale.assign(0.7)  # So that much goes through it.
+    new = [*columns[1, "conv"], *columns[1, "dense"], *adapters]
+    naive_step.assert_descends(
+        method,
+        task,
+        lambda images, labels: naive_step.cross_entropy(
+            labels, logits_of_the_second_column(model, images)
+        ),
+        trained=[weight for layer in new for weight in layer.weights],
+        at_rest=first.weights,
+    )
 
 
 def test_nothing_of_an_earlier_task_ever_changes():

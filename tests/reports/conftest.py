@@ -43,6 +43,7 @@ class ScriptedRun:
         self.method = types.SimpleNamespace(
             name="lasem",
             learner="hps",
+            has_base_learner=True,
             num_parameters=12345,
             approximations=(),
             task_model=lambda task: keras.Sequential([keras.layers.Dense(2)]),

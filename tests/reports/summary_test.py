@@ -115,6 +115,12 @@ def test_selections_that_are_no_configurations_are_left_out(make_run):
     assert summary["selected_configurations"] == ["SS", None, None]
 
 
+def test_methods_that_share_in_a_way_of_their_own_select_none(make_run):
+    run = make_run(selections=("8-8", "8-16", "8-24")).play([])
+    run.method.has_base_learner = False
+    assert summarize(run)["selected_configurations"] == [None] * 3
+
+
 def test_accuracy_matrix_grows_with_the_tasks(make_run):
     run = make_run().play([WriteSummary()], until=4)
     path = run.workdir / "accuracy_matrix.csv"
