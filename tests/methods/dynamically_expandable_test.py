@@ -274,6 +274,16 @@ def test_a_split_below_the_dense_layer_changes_no_answer_of_the_task(second):
     np.testing.assert_allclose(answers(method, 1), before, atol=1e-4)
 
 
+def test_splitting_what_moved_gives_earlier_tasks_their_answers_back(second):
+    method = second(loss_threshold=1e9, drift_threshold=0.0, num_new_units=4)
+    before = answers(method, 0)
+    learn(method, 1, num_epochs=6)
+    assert np.abs(answers(method, 0) - before).max() > 0.01
+    method._trainer._split()
+    assert num_alive(method) == [6, 8, 6]
+    np.testing.assert_array_equal(answers(method, 0), before)
+
+
 def test_timestamps_hide_later_units_from_earlier_tasks(second):
     """The second task adds units, and moves none that the first one sees."""
     method = second(phase_shares=(0.25, 0.0, 0.75, 0.0))
