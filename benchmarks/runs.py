@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -35,8 +34,6 @@ def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
     command.append(f"--workdir={folder.resolve()}")
     before = _last_change(folder)
     process = subprocess.Popen(command, cwd=measuring.REPOSITORY)
-    # Ctrl-C reaches both, SIGTERM only the one it is sent to.
-    former = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     interruption = None
     try:
         _, status, used = os.wait4(process.pid, 0)
@@ -44,8 +41,6 @@ def train(title: str, flags: Sequence[str], folder: pathlib.Path) -> None:
         # The run has been told too; it finishes its epoch.
         interruption = asked
         _, status, used = os.wait4(process.pid, 0)
-    finally:
-        signal.signal(signal.SIGTERM, former)
     process.returncode = os.waitstatus_to_exitcode(status)
     # Of a sitting that was interrupted too, but of none that trained nothing:
     # the run was complete, or it was refused, perhaps on another machine.

@@ -49,19 +49,6 @@ def tiny(elsewhere):
     return elsewhere / "tiny.gin"
 
 
-@pytest.fixture
-def started(monkeypatch):
-    """Takes the place of the run itself; holds what would have been run."""
-    started = []
-
-    def run(method, stream, **settings):
-        started.append({"method": method, "stream": stream, **settings})
-
-    monkeypatch.setattr(experiment, "run", run)
-    monkeypatch.setattr(experiment, "_print_results", lambda workdir: None)
-    return started
-
-
 def test_a_recipe_becomes_a_method_and_a_stream(started):
     configuration.train([QUICKSTART], SHORT, run_name="mine")
     (run,) = started

@@ -15,3 +15,18 @@ def script(monkeypatch):
     """Imports a module of benchmarks/ by its name."""
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
     return importlib.import_module
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Takes the place of training; holds what would have been run."""
+    from lasem_tf import experiment  # Not every test wants TensorFlow.
+
+    started = []
+
+    def run(method, stream, **settings):
+        started.append({"method": method, "stream": stream, **settings})
+
+    monkeypatch.setattr(experiment, "run", run)
+    monkeypatch.setattr(experiment, "_print_results", lambda workdir: None)
+    return started

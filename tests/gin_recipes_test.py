@@ -1,6 +1,5 @@
 """The recipes in gin/: what they say is what the paper says, and they run."""
 
-import contextlib
 import json
 
 import keras
@@ -8,43 +7,22 @@ import pytest
 import tensorflow as tf
 
 import lasem_tf
-from lasem_tf import configuration, experiment
-from lasem_tf.checks import InputError
+from lasem_tf import configuration
 from lasem_tf.recipes import GIN_FOLDER
-
-ALL_FILES = sorted(GIN_FOLDER.rglob("*.gin"))
-RECIPES = sorted(GIN_FOLDER.glob("*.gin"))
-METHODS = sorted((GIN_FOLDER / "methods").glob("*.gin"))
-LEARNERS = ("hps", "tf", "dfcnn")
-SYNTHETIC = GIN_FOLDER / "datasets" / "synthetic.gin"
-
-
-def _name(path):
-    return str(path.relative_to(GIN_FOLDER))
-
-
-@pytest.fixture
-def started(monkeypatch, tmp_path):
-    """Takes the place of data and run; holds what would have been run."""
-    started = []
-
-    def run(method, stream, **settings):
-        started.append({"method": method, "stream": stream, **settings})
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(experiment, "run", run)
-    monkeypatch.setattr(experiment, "_print_results", lambda workdir: None)
-    return started
-
-
-def _on_made_images(files, changes=()):
-    # The images do not matter here, and the real ones may not be there.
-    few = ["synthetic.num_tasks=1", "synthetic.num_train=20"]
-    configuration.train([*files, SYNTHETIC], ["NUM_TASKS=1", *few, *changes])
+from tests.recipe_files import (
+    ALL_FILES,
+    LEARNERS,
+    METHODS,
+    RECIPES,
+    SYNTHETIC,
+    convolutions_of,
+    name_of,
+    on_made_images,
+)
 
 
 def test_there_are_recipes():
-    assert {_name(path) for path in ALL_FILES} >= {
+    assert {name_of(path) for path in ALL_FILES} >= {
         "quickstart.gin",
         "planted.gin",
         "hps_cifar.gin",
@@ -88,7 +66,7 @@ def test_there_are_recipes():
     assert not list(GIN_FOLDER.rglob("*.py"))  # It would shadow gin-config.
 
 
-@pytest.mark.parametrize("path", ALL_FILES, ids=_name)
+@pytest.mark.parametrize("path", ALL_FILES, ids=name_of)
 def test_a_header_says_where_it_comes_from(path):
     lines = path.read_text("utf-8").splitlines()
     header = "\n".join(
@@ -104,9 +82,9 @@ def test_a_header_says_where_it_comes_from(path):
     assert max(map(len, lines)) <= 80
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=_name)
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_every_recipe_builds(started, path):
-    _on_made_images([path])
+    on_made_images([path])
     (run,) = started
     assert isinstance(run["method"], lasem_tf.Lasem)
     if path.name.partition("_")[0] in LEARNERS:
@@ -119,9 +97,9 @@ def test_every_recipe_builds(started, path):
     assert run["batch_size"] == of_others.get(path.name, 10)
 
 
-@pytest.mark.parametrize("path", METHODS, ids=_name)
+@pytest.mark.parametrize("path", METHODS, ids=name_of)
 def test_every_method_goes_on_top_of_a_recipe(started, path):
-    _on_made_images([GIN_FOLDER / "hps_cifar.gin", path])
+    on_made_images([GIN_FOLDER / "hps_cifar.gin", path])
     (run,) = started
     expected = {
         "additive_decomposition.gin": lasem_tf.AdditiveDecomposition,
@@ -146,72 +124,9 @@ def test_every_method_goes_on_top_of_a_recipe(started, path):
     assert (run["num_epochs"], run["method"].learner) == (2000, learner)
 
 
-def _what_refuses_it(recipe, path, num_layers):
-    """Returns the error of a pair that does not go together, and the header.
-
-    The header's part is where the method's file says so.
-    """
-    learner = recipe.name.partition("_")[0]
-    header = path.read_text("utf-8").replace("\n# ", " ")
-    if "shares in a way of its own" in header and learner in ("tf", "dfcnn"):
-        return "shares in a way of its own", "with hard parameter sharing"
-    of_method = {
-        "dynamically_expandable": (
-            "which merges branches",
-            "whose network is a chain",
-            recipe.name == "planted.gin",
-        ),
-        "lasem_grouped": (
-            "`layer_groups` must name each of the layers",
-            "whose network has four layers",
-            num_layers != 4,
-        ),
-        "lasem_fixed_posterior": (
-            "must be one of the candidates",
-            "must treat the layers of a group alike",
-            recipe.name == "dfcnn_stl10_grouped.gin",
-        ),
-    }
-    error, told, is_refused = of_method.get(path.stem, (None, None, False))
-    return (error, told) if is_refused else (None, "")
-
-
-@pytest.mark.parametrize("recipe", RECIPES, ids=_name)
-@pytest.mark.parametrize("path", METHODS, ids=_name)
-def test_methods_go_on_any_recipe_or_say_where_they_do_not(
-    started, path, recipe
-):
-    """As far as the first task's beginning, with made images."""
-    _on_made_images([recipe])
-    plain = started.pop()
-    task = plain["stream"][0]
-    backbone = plain["method"].backbone(task.image_shape)
-    num_layers = len(_convolutions(backbone))
-    changes = []
-    if path.stem == "brute_force":  # Its header says what 512 would take.
-        letters = ["S" * num_layers, "T" * num_layers]
-        changes = [f"BruteForce.candidates={letters}"]
-        if recipe.name == "dfcnn_stl10_grouped.gin":
-            changes.append("BruteForce.layer_groups=None")
-    error, told = _what_refuses_it(recipe, path, num_layers)
-    assert told in path.read_text("utf-8").replace("\n# ", " ")
-    refusal = (
-        pytest.raises(InputError, match=error)
-        if error
-        else contextlib.nullcontext()
-    )
-    with refusal:
-        _on_made_images([recipe, path], changes)
-        method = started[0]["method"]
-        method.begin_task(task)
-        learner = plain["method"].learner
-        expected = learner if method.has_base_learner else "none"
-        assert method.learner == expected
-
-
-@pytest.mark.parametrize("path", METHODS, ids=_name)
+@pytest.mark.parametrize("path", METHODS, ids=name_of)
 def test_every_method_finds_the_same_head_in_the_planted_recipe(started, path):
-    _on_made_images([GIN_FOLDER / "planted.gin", path])
+    on_made_images([GIN_FOLDER / "planted.gin", path])
     # gin wraps what it hands out.
     assert started[0]["method"].head.__name__ == "zero_head"
 
@@ -226,7 +141,7 @@ def test_every_method_finds_the_same_head_in_the_planted_recipe(started, path):
 def test_methods_with_candidates_heed_the_groups_of_a_recipe(
     started, method, changes
 ):
-    _on_made_images(
+    on_made_images(
         [
             GIN_FOLDER / "dfcnn_stl10_grouped.gin",
             GIN_FOLDER / f"methods/{method}.gin",
@@ -240,7 +155,7 @@ def test_methods_with_candidates_heed_the_groups_of_a_recipe(
 def test_methods_say_what_their_headers_say(started):
     recipe = GIN_FOLDER / "hps_cifar.gin"
     for path in METHODS:
-        _on_made_images([recipe, path])
+        on_made_images([recipe, path])
     methods = dict(
         zip(
             [path.stem for path in METHODS],
@@ -278,7 +193,7 @@ def test_methods_say_what_their_headers_say(started):
 def test_lower_precision_goes_on_top_of_a_recipe(started):
     before = keras.config.dtype_policy()
     try:
-        _on_made_images(
+        on_made_images(
             [
                 GIN_FOLDER / "hps_cifar.gin",
                 GIN_FOLDER / "precision" / "mixed_bfloat16.gin",
@@ -294,7 +209,7 @@ def test_lower_precision_goes_on_top_of_a_recipe(started):
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_cifar_recipes_train_as_the_paper_does(started, learner):
-    _on_made_images([GIN_FOLDER / f"{learner}_cifar.gin"])
+    on_made_images([GIN_FOLDER / f"{learner}_cifar.gin"])
     (run,) = started
     method = run["method"]
     assert (run["num_epochs"], run["batch_size"]) == (2000, 10)
@@ -322,7 +237,7 @@ def test_the_cifar_stream_is_that_of_the_paper():
 
 def test_base_learners_are_sized_as_in_the_authors_tables(started):
     for learner in LEARNERS:
-        _on_made_images([GIN_FOLDER / f"{learner}_cifar.gin"])
+        on_made_images([GIN_FOLDER / f"{learner}_cifar.gin"])
     _, tensor_factorization, deconvolution = [
         run["method"].sharing for run in started
     ]
@@ -352,14 +267,14 @@ def test_cifar_recipes_take_their_first_steps(tmp_path, learner):
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_office_home_recipes_train_as_the_paper_does(started, learner):
-    _on_made_images([GIN_FOLDER / f"{learner}_officehome.gin"])
+    on_made_images([GIN_FOLDER / f"{learner}_officehome.gin"])
     (run,) = started
     method = run["method"]
     assert (run["num_epochs"], run["batch_size"]) == (1000, 16)
     assert method.learner == learner
     assert method.learning_rate_decay == 1e-4
     assert float(method.optimizer().learning_rate) == pytest.approx(2e-5)
-    convolutions = _convolutions(method.backbone((128, 128, 3)))
+    convolutions = convolutions_of(method.backbone((128, 128, 3)))
     assert [c.filters for c in convolutions] == [64, 256, 256, 256]
     assert [c.kernel_size[0] for c in convolutions] == [11, 5, 3, 3]
     if learner == "dfcnn":
@@ -369,7 +284,7 @@ def test_office_home_recipes_train_as_the_paper_does(started, learner):
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_stl10_recipes_train_as_the_paper_does(started, learner):
-    _on_made_images([GIN_FOLDER / f"{learner}_stl10.gin"])
+    on_made_images([GIN_FOLDER / f"{learner}_stl10.gin"])
     (run,) = started
     method = run["method"]
     assert (run["num_epochs"], run["batch_size"]) == (500, 10)
@@ -377,7 +292,7 @@ def test_stl10_recipes_train_as_the_paper_does(started, learner):
     assert method.learning_rate_decay == 0
     assert float(method.optimizer().learning_rate) == pytest.approx(1e-4)
     model = method.backbone((96, 96, 3))
-    filters = [c.filters for c in _convolutions(model)]
+    filters = [c.filters for c in convolutions_of(model)]
     assert filters == [32, 32, 64, 64, 128, 128]
     dense = [x.units for x in model.layers if isinstance(x, keras.layers.Dense)]
     assert dense == ([128] if learner == "tf" else [128, 16])
@@ -388,10 +303,10 @@ def test_stl10_recipes_train_as_the_paper_does(started, learner):
 
 def test_nine_layers_are_shared_in_groups_or_one_by_one(started):
     for name in ("dfcnn_stl10_grouped", "dfcnn_stl10_nine_layers"):
-        _on_made_images([GIN_FOLDER / f"{name}.gin"])
+        on_made_images([GIN_FOLDER / f"{name}.gin"])
     grouped, one_by_one = [
         run["method"]._candidates(
-            len(_convolutions(run["method"].backbone((96, 96, 3))))
+            len(convolutions_of(run["method"].backbone((96, 96, 3))))
         )
         for run in started
     ]
@@ -436,10 +351,6 @@ def test_streams_are_those_of_the_paper(recipe, bindings):
 
 def test_augmentation_goes_on_top_of_a_recipe(started):
     files = ["hps_cifar.gin", "datasets/augmented.gin"]
-    _on_made_images([GIN_FOLDER / file for file in files])
+    on_made_images([GIN_FOLDER / file for file in files])
     augmentation = started[0]["augmentation"]
     assert (augmentation.flip, augmentation.max_shift) == (True, 4)
-
-
-def _convolutions(model):
-    return [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]

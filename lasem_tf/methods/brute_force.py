@@ -49,16 +49,13 @@ class BruteForceTrainer(SelectiveTrainer):
         self.candidate = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.num_correct = tf.Variable(tf.zeros([num], tf.int32))
         self.held_out = HeldOut(network.image_shape)
-        # Everything that training changes, and one copy for each candidate.
+        # Everything that training changes, and, while a task lasts, one copy
+        # for each candidate. No compiled function may know the copies: it
+        # would hold them for good.
         self._current = [v.value for v in network.weights] + [
             v.value for v in optimizer.variables
         ]
-        self._copies = [
-            tf.Variable(tf.zeros([num, *v.shape], v.dtype), trainable=False)
-            for v in self._current
-        ]
-        self._load = tf.function(self._load_candidate, autograph=False)
-        self._save = tf.function(self._save_candidate, autograph=False)
+        self._copies: list[tf.Variable] = []
         self._correct = tf.function(
             self._count_correct, reduce_retracing=True, autograph=False
         )
@@ -70,9 +67,17 @@ class BruteForceTrainer(SelectiveTrainer):
 
     def begin(self, initial: SelectiveNetwork) -> None:
         """See `SelectiveTrainer.begin`: every candidate starts alike."""
+        self.forget()
         super().begin(initial)
-        for variable, copies in zip(self._current, self._copies, strict=True):
-            copies.assign(tf.broadcast_to(variable, copies.shape))
+        num = len(self.configurations)
+        self._copies = [
+            tf.Variable(tf.repeat(v[None], num, axis=0), trainable=False)
+            for v in self._current
+        ]
+
+    def forget(self) -> None:
+        """Lets go of the candidates, when one has been chosen."""
+        self._copies = []
 
     def take_up(self, number: int) -> None:
         """Puts a candidate's weights and optimizer in place.
@@ -81,22 +86,17 @@ class BruteForceTrainer(SelectiveTrainer):
             number: Of the candidate.
         """
         self.candidate.assign(number)
-        self._load()
+        for variable, copies in zip(self._current, self._copies, strict=True):
+            variable.assign(copies[number])
+        self.clear_scratch()
 
     def lay_down(self) -> None:
         """Keeps what the candidate has become, and how well it does."""
-        self._save()
+        number = int(self.candidate)
+        for variable, copies in zip(self._current, self._copies, strict=True):
+            copies[number].assign(variable)
         correct = [self._correct(*b) for b in self.held_out.batches()]
-        self.num_correct[int(self.candidate)].assign(sum(correct))
-
-    def _load_candidate(self) -> None:
-        for variable, copies in zip(self._current, self._copies, strict=True):
-            variable.assign(copies[self.candidate])
-        self.clear_scratch()
-
-    def _save_candidate(self) -> None:
-        for variable, copies in zip(self._current, self._copies, strict=True):
-            copies[self.candidate].assign(variable)
+        self.num_correct[number].assign(sum(correct))
 
     def _count_correct(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         logits = self.network(images, self._masks[self.candidate])
@@ -128,8 +128,8 @@ class BruteForce(SelectiveMethod):
     that answers most validation examples correctly is selected, the one that
     shares more if several do. An epoch trains each candidate for one epoch,
     so a run takes as many times longer as there are candidates, and the time
-    it reports says so. Memory holds weights and optimizer once per candidate,
-    until a task begins whose number of classes or image shape is another.
+    it reports says so. Memory holds weights and optimizer once per candidate
+    while a task lasts.
 
     Source: Lee, Behpour & Eaton (2021), Appendix C:
 
@@ -148,8 +148,6 @@ class BruteForce(SelectiveMethod):
     """
 
     name = "brute_force"
-    # They hold every candidate's weights; to compile anew costs less.
-    _keeps_trainers = False
 
     def __init__(
         self,
@@ -189,6 +187,12 @@ class BruteForce(SelectiveMethod):
             prior=chosen,
             posterior=chosen,
         )
+
+    def end_task(self) -> None:
+        """See `LifelongMethod.end_task`."""
+        trainer = self._trainer
+        super().end_task()
+        trainer.forget()
 
     def _best(self) -> int:
         # Candidates come in the order of how much they share; of equal ones

@@ -57,7 +57,8 @@ class DynamicallyExpandable(ModelPerTask):
     *Timestamps*: units are only ever appended, and a task sees the units that
     there were when it ended: of each filter the slices up to then. What came
     later is hidden from it. Units that it sees may still be moved by later
-    tasks, so DEN forgets.
+    tasks, so DEN forgets. Checkpoints and `num_parameters` hold each filter
+    once; in memory every finished task has a copy of those that it sees.
 
     Source: Yoon, Yang, Lee & Hwang (2018), "Lifelong Learning with
     Dynamically Expandable Networks", Algorithms 1 to 4, Eq. 1 to 5:

@@ -144,6 +144,14 @@ class LifelongMethod(abc.ABC):
         a configuration such as `"TSTS"`, or `None` if nothing was chosen.
         """
 
+    def selected_configuration(self, task_index: int) -> str | None:
+        """Returns a finished task's configuration, such as `"TSTS"`.
+
+        `None` for methods without a base learner, which select none: theirs
+        may be widths of layers, say.
+        """
+        return self.selection(task_index) if self.has_base_learner else None
+
     @abc.abstractmethod
     def rebuild_task(self, task: Task, selection: Any) -> None:
         """Rebuilds a finished task's parameters, to be restored afterwards.

@@ -32,8 +32,7 @@ class SelectiveMethod(NetworkMethod):
     selected.
 
     What trains the tasks of one image shape and number of classes stays in
-    memory with all of its parameters, once for each such architecture, unless
-    a subclass says otherwise.
+    memory with all of its parameters, once for each such architecture.
 
     Source of roll-back and dropping: the authors' code; storage: Lee, Behpour
     & Eaton (2021), Appendix F.
@@ -43,9 +42,6 @@ class SelectiveMethod(NetworkMethod):
         sharing: The base learner: what fills the shared slot.
         **network_method: See `NetworkMethod`.
     """
-
-    # Whether what trains one architecture outlives the tasks of another.
-    _keeps_trainers = True
 
     def __init__(
         self, backbone: Backbone, sharing: SharingRule, **network_method
@@ -96,8 +92,6 @@ class SelectiveMethod(NetworkMethod):
         self._begin(task)
         architecture = (task.image_shape, task.num_classes)
         if architecture not in self._trainers:
-            if not self._keeps_trainers:
-                self._trainers.clear()
             self._trainers[architecture] = self._new_trainer(
                 self._new_network(task),
                 self._candidates(self._network.num_layers),

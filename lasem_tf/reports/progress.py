@@ -58,8 +58,8 @@ class ProgressBar:
         """Prints a line about the finished task above the bar."""
         if self._bar.disable:
             return
-        selection = run.method.selection(run.task_index)
-        chosen = f"{selection}, " if isinstance(selection, str) else ""
+        selected = run.method.selected_configuration(run.task_index)
+        chosen = f"{selected}, " if selected else ""
         seconds = datetime.timedelta(seconds=round(run.total_seconds))
         tqdm.write(
             f"Task {run.task_index + 1} of {len(run.stream)} learned: "

@@ -65,7 +65,10 @@ def summarize(run: RunView) -> dict:
         "seed": run.seed,
         "num_tasks": len(run.stream),
         "num_epochs": run.num_epochs,
-        "selected_configurations": _selected_configurations(run),
+        "selected_configurations": [
+            run.method.selected_configuration(task)
+            for task in range(len(run.stream))
+        ],
         **_with_mean(
             "peak_per_task_accuracy",
             metrics.peak_per_task_accuracy(test, ends),
@@ -131,17 +134,6 @@ def _check_every_task_was_learned(run: RunView, matrix: np.ndarray) -> None:
             received=f"{len(matrix)} of {len(run.stream)} tasks",
             remedy="Start the same command again: it continues the run.",
         )
-
-
-def _selected_configurations(run: RunView) -> list[str | None]:
-    """Returns one configuration per task, `None` where none was chosen."""
-    num_tasks = len(run.stream)
-    if not run.method.has_base_learner:
-        return [None] * num_tasks  # It may remember widths, say.
-    selections = [run.method.selection(task) for task in range(num_tasks)]
-    # Some methods remember more than a configuration in order to rebuild a
-    # task; that is theirs alone.
-    return [text if isinstance(text, str) else None for text in selections]
 
 
 def _approximations(run: RunView) -> list[str]:

@@ -3,8 +3,6 @@
 import json
 import os
 import resource
-import signal
-import subprocess
 import sys
 
 import pytest
@@ -212,27 +210,6 @@ def test_what_an_interrupted_sitting_used_is_kept(
         comparison.runs.train("a run", [], tmp_path / "run")
     found = json.loads((tmp_path / "run" / "measured.json").read_text())
     assert found["cpu_seconds"] == used.ru_utime + used.ru_stime
-
-
-def test_sigterm_stops_the_run_too(comparison, tmp_path, monkeypatch):
-    wait4 = os.wait4
-    popen = subprocess.Popen
-
-    def terminated(process, options):
-        signal.raise_signal(signal.SIGTERM)
-        return wait4(process, options)
-
-    monkeypatch.setattr(comparison.runs.os, "wait4", terminated)
-    monkeypatch.setattr(
-        comparison.runs.subprocess,
-        "Popen",
-        lambda *_, **__: popen(["sleep", "60"]),
-    )
-    former = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(subprocess.CalledProcessError) as caught:
-        comparison.runs.train("a run", [], tmp_path / "run")
-    assert caught.value.returncode == -signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) is former
 
 
 @pytest.mark.parametrize("trains", [False, True])

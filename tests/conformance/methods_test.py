@@ -2,8 +2,8 @@
 
 To put a new method under the suite add one line to `METHODS`, or to
 `WITHOUT_LEARNER` if it shares in a way of its own. Tracing is what
-takes time here, so each method lives through one story, told once, and every
-test looks at what was recorded of it.
+takes time here, so each method lives through one story, told once, and tests
+look at what was recorded of it; but for that of seeds, which tells it again.
 """
 
 import functools
@@ -264,7 +264,7 @@ def test_results_name_the_candidates_and_sum_to_one(story_with_learner):
         assert result.prior.sum() == pytest.approx(1, abs=1e-5)
         assert result.posterior.sum() == pytest.approx(1, abs=1e-5)
     names = map(str, story.first_results[0].configurations)
-    assert story.method.selection(0) in names
+    assert story.method.selected_configuration(0) in names
 
 
 def test_methods_without_a_learner_choose_no_configuration(story):
@@ -274,6 +274,7 @@ def test_methods_without_a_learner_choose_no_configuration(story):
         assert story.method.learner == "none"
         assert not story.method.has_base_learner
         assert story.first_results[0].configurations == ()
+        assert story.method.selected_configuration(0) is None
 
 
 def test_a_task_costs_one_trace(story):
@@ -367,6 +368,7 @@ def test_xla_computes_the_same(golden):
             method.begin_task(TASKS[index])
             losses.append([train(method, index, e).loss for e in range(2)])
             assert method._trainer.compiled_epoch.num_traces == 1
+            assert method._with_xla == jit_compile
             method.end_task()
         found.append([answers(method, index) for index in range(2)])
     np.testing.assert_allclose(losses[2:], losses[:2], rtol=1e-4)
@@ -383,6 +385,7 @@ def test_xla_trains_what_draws_random_numbers():
         losses.append([train(method, 0, epoch).loss for epoch in range(20)])
         assert method._trainer.compiled_epoch.num_traces == 1
     plain, xla = np.array(losses)
+    assert np.all(plain != xla), "XLA took no part"
     assert plain[-5:].mean() < 0.8 * plain[0]
     assert xla[-5:].mean() < 0.8 * xla[0]
     np.testing.assert_allclose(xla.mean(), plain.mean(), rtol=0.15)

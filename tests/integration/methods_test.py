@@ -13,12 +13,15 @@ from lasem_tf.training import Interrupted
 
 METHODS = sorted((GIN_FOLDER / "methods").glob("*.gin"))
 NUM_EPOCHS = 2
-# Of three layers, unlike what the recipe says.
+# The network of the quick start has three layers, the file's groups four.
 CHANGES = {"lasem_grouped": ["Lasem.layer_groups=((1, 3), (2,))"]}
 
 
 class StopInTheSecondTask(experiment.WriteSummary):
-    """Ctrl-C where a task is half learned."""
+    """Ctrl-C where a task is half learned.
+
+    In the place of an action of every run, since recipes take no others.
+    """
 
     def on_epoch_end(self, run):
         if run.global_epoch == NUM_EPOCHS:
@@ -37,6 +40,10 @@ def _train(path, workdir):
     )
 
 
+def _state(workdir):
+    return json.loads((workdir / "run.json").read_text())["state"]
+
+
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: path.stem)
 def test_a_method_runs_stops_continues_and_exports(path, tmp_path, monkeypatch):
     workdir = tmp_path / "run"
@@ -44,9 +51,9 @@ def test_a_method_runs_stops_continues_and_exports(path, tmp_path, monkeypatch):
         patched.setattr(experiment, "WriteSummary", StopInTheSecondTask)
         with pytest.raises(Interrupted, match="epoch 1 of 2 of task 2 of 2"):
             _train(path, workdir)
-    assert json.loads((workdir / "run.json").read_text())["state"] != "complete"
+    assert _state(workdir) == "interrupted"
     _train(path, workdir)
-    assert json.loads((workdir / "run.json").read_text())["state"] == "complete"
+    assert _state(workdir) == "complete"
     with (workdir / "metrics.csv").open() as file:
         rows = [tuple(row.values())[:5] for row in csv.DictReader(file)]
     splits = ("validation", "test")
@@ -57,7 +64,6 @@ def test_a_method_runs_stops_continues_and_exports(path, tmp_path, monkeypatch):
         for split in splits
     ]
     summary = json.loads((workdir / "summary.json").read_text())
-    assert summary["num_parameters"] > 0
     for text in summary["selected_configurations"]:
         if summary["learner"] == "none":
             assert text is None

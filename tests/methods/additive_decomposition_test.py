@@ -63,7 +63,9 @@ def test_a_step_descends_eq_3():
         learn(method, index)
         method.end_task()
     before = [thetas(method, index) for index in range(2)]
-    task = learn(method, 2)  # So that there is a drift.
+    task = learn(method, 2)
+    drifts = [a - b for a, b in zip(thetas(method, 0), before[0], strict=True)]
+    assert all(np.abs(drift).max() > 1e-3 for drift in drifts)
     network = method._trainer.network
     sources = [layer.shared for layer in network.selective_layers]
     earlier = [parameters.sources for parameters in method._finished]
@@ -98,7 +100,9 @@ def test_a_step_descends_eq_3():
             *(source.tau for of_task in earlier for source in of_task),
         ],
         at_rest=[
-            v for ss in earlier for s in ss for v in (s.mask, s.bias, s.local)
+            *(v for ss in earlier for s in ss for v in (s.mask, s.bias)),
+            *(s.local for ss in (sources, *earlier) for s in ss),
+            *(v for finished in method._finished for v in finished.others),
         ],
     )
 

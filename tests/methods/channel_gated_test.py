@@ -197,6 +197,18 @@ def drawn(logits, noise):
     return tf.cast(logits + noise > 0, tf.float32), gradient
 
 
+def opened_by(gates, inputs, chance):
+    """The gating module written out: [batch, filters], each 0 or 1."""
+    hidden = tf.reduce_mean(inputs, (1, 2)) @ gates.hidden.kernel
+    hidden += gates.hidden.bias
+    mean = tf.reduce_mean(hidden, 1, keepdims=True)
+    variance = tf.reduce_mean((hidden - mean) ** 2, 1, keepdims=True)
+    hidden = (hidden - mean) / tf.sqrt(variance + 1e-3)
+    hidden = tf.nn.relu(hidden * gates.norm.gamma + gates.norm.beta)
+    logits = hidden @ gates.logits.kernel + gates.logits.bias
+    return drawn(logits, tf.math.log(chance / (1 - chance)))
+
+
 def test_a_step_descends_the_loss_through_the_gates(monkeypatch):
     """Of a later task, whose frozen filters stay as they are."""
     frozen = ([1, 0, 1], [0, 1, 1, 0], [1, 0, 0])
@@ -205,60 +217,47 @@ def test_a_step_descends_the_loss_through_the_gates(monkeypatch):
     force_gates(method, frozen)
     method.end_task()
     method.begin_task(TASKS[1])
-    # Gates have layers 3, 4 and 3; chance is what the test says it is.
     rng = np.random.default_rng(1)
-    chances = [rng.uniform(0.02, 0.98, (12, n)) for n in (3, 4, 3)]
-    chances = [tf.constant(of_layer, tf.float32) for of_layer in chances]
+    chances = [
+        tf.constant(rng.uniform(0.02, 0.98, (12, n)), tf.float32)
+        for n in (3, 4, 3)
+    ]
     of_calls = iter(chances)
     monkeypatch.setattr(
         keras.random, "uniform", lambda *_, **__: next(of_calls)
     )
-    convolutions = [filters.convolution for filters in method._filters]
-    own = [
-        layer
-        for layer in method._models[-1].layers
-        if isinstance(layer, keras.layers.Dense)
-    ]
-
-    def open_gates(gates, values, chance):
-        hidden = gates.hidden.bias + tf.reduce_mean(values, (1, 2)) @ (
-            gates.hidden.kernel
-        )
-        mean = tf.reduce_mean(hidden, 1, keepdims=True)
-        variance = tf.reduce_mean((hidden - mean) ** 2, 1, keepdims=True)
-        normed = (hidden - mean) / tf.sqrt(variance + 1e-3)
-        normed = tf.nn.relu(normed * gates.norm.gamma + gates.norm.beta)
-        logits = normed @ gates.logits.kernel + gates.logits.bias
-        return drawn(logits, tf.math.log(chance / (1 - chance)))
+    layers = [filters.convolution for filters in method._filters]
+    model = method._models[-1]
+    own = [x for x in model.layers if isinstance(x, keras.layers.Dense)]
+    dense = [weight for layer in own for weight in layer.weights]
 
     def loss(images, labels):
         values, shares = images, []
         for layer, gates, chance, size in zip(
-            convolutions, method._gates, chances, tiny.POOLS, strict=True
+            layers, method._gates, chances, tiny.POOLS, strict=True
         ):
-            opened = open_gates(gates, values, chance)
-            assert 0.2 < tf.reduce_mean(opened) < 0.95
+            opened = opened_by(gates, values, chance)
             shares.append(tf.reduce_mean(opened))
             values = naive_step.convolve(values, layer.kernel, layer.bias)
             values = naive_step.pool(values * opened[:, None, None], size)
-        weights = [weight for layer in own for weight in layer.weights]
-        logits = naive_step.dense(values, *weights)
+        assert all(0.2 < share < 0.95 for share in shares), "some are closed"
+        logits = naive_step.dense(values, *dense)
         cross_entropy = naive_step.cross_entropy(labels, logits)
         return cross_entropy + 0.7 * tf.add_n(shares) / 3
 
-    weights = [(layer.kernel, layer.bias) for layer in convolutions]
+    filters = [(layer.kernel, layer.bias) for layer in layers]
     naive_step.assert_descends(
         method,
         TASKS[1],
         loss,
         trained=[
             *(w for gates in method._gates for w in gates.trainable_weights),
-            *(w for layer in own for w in layer.weights),
-            *(w for of_layer in weights for w in of_layer),
+            *(w for of_layer in filters for w in of_layer),
+            *dense,
         ],
         frozen=[
-            (weight, np.array(is_open, bool))
-            for of_layer, is_open in zip(weights, frozen, strict=True)
+            (weight, np.array(is_frozen, bool))
+            for of_layer, is_frozen in zip(filters, frozen, strict=True)
             for weight in of_layer
         ],
     )

@@ -38,12 +38,13 @@ def assert_descends(method, task, loss, trained, at_rest=(), frozen=()):
     Args:
         method: A method whose current task is `task`.
         loss: `(images, labels) -> tf.Tensor []`, written out in `trained`.
-        trained: Variables; each must move by `-RATE * gradient`, and that by
-            more than rounding does.
+        trained: Variables, all that the method trains; each must move by
+            `-RATE * gradient`, and that by more than rounding does.
         at_rest: Variables that must not move at all.
         frozen: Pairs of one of `trained` and which of its filters must not.
     """
-    rests = {id(weight): filters for weight, filters in frozen}
+    assert {id(w) for w in trained} == {id(w) for w in method._trainer.weights}
+    moves = {id(weight): ~filters for weight, filters in frozen}
     images, labels = next(iter(tiny.batches(task, 12)))
     with tf.GradientTape() as tape:
         value = loss(images, labels)
@@ -53,7 +54,7 @@ def assert_descends(method, task, loss, trained, at_rest=(), frozen=()):
     result = method.train_epoch(tiny.batches(task, 12), 0)
     np.testing.assert_allclose(result.loss, value, rtol=1e-5)
     for weight, start, gradient in zip(trained, before, gradients, strict=True):
-        step = -RATE * gradient.numpy() * ~rests.get(id(weight), np.False_)
+        step = -RATE * gradient.numpy() * moves.get(id(weight), True)
         assert np.abs(step).max() > 2e-5, weight.path
         np.testing.assert_allclose(
             weight.numpy() - start, step, rtol=1e-3, atol=1e-6

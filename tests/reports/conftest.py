@@ -43,11 +43,10 @@ class ScriptedRun:
         self.method = types.SimpleNamespace(
             name="lasem",
             learner="hps",
-            has_base_learner=True,
             num_parameters=12345,
             approximations=(),
             task_model=lambda task: keras.Sequential([keras.layers.Dense(2)]),
-            selection=lambda task: self.selections[task],
+            selected_configuration=lambda task: self.selections[task],
         )
         tasks = [types.SimpleNamespace(name=str(t)) for t in range(num_tasks)]
         self.stream = TaskStream("made_up", tuple(tasks))
