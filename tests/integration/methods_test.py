@@ -10,8 +10,8 @@ from lasem_tf import configuration, experiment
 from lasem_tf.export import disagreements, evaluate_exports
 from lasem_tf.recipes import GIN_FOLDER
 from lasem_tf.training import Interrupted
+from tests.recipe_files import METHODS
 
-METHODS = sorted((GIN_FOLDER / "methods").glob("*.gin"))
 NUM_EPOCHS = 2
 # The network of the quick start has three layers, the file's groups four.
 CHANGES = {"lasem_grouped": ["Lasem.layer_groups=((1, 3), (2,))"]}
