@@ -67,7 +67,6 @@ class BruteForceTrainer(SelectiveTrainer):
 
     def begin(self, initial: SelectiveNetwork) -> None:
         """See `SelectiveTrainer.begin`: every candidate starts alike."""
-        self.forget()
         super().begin(initial)
         num = len(self.configurations)
         self._copies = [
@@ -86,15 +85,16 @@ class BruteForceTrainer(SelectiveTrainer):
             number: Of the candidate.
         """
         self.candidate.assign(number)
+        # An index would read, so copy, all candidates' weights.
         for variable, copies in zip(self._current, self._copies, strict=True):
-            variable.assign(copies[number])
+            variable.assign(copies.sparse_read(number))
         self.clear_scratch()
 
     def lay_down(self) -> None:
         """Keeps what the candidate has become, and how well it does."""
         number = int(self.candidate)
         for variable, copies in zip(self._current, self._copies, strict=True):
-            copies[number].assign(variable)
+            copies.scatter_update(tf.IndexedSlices(variable[None], [number]))
         correct = [self._correct(*b) for b in self.held_out.batches()]
         self.num_correct[number].assign(sum(correct))
 

@@ -147,10 +147,16 @@ class LifelongMethod(abc.ABC):
     def selected_configuration(self, task_index: int) -> str | None:
         """Returns a finished task's configuration, such as `"TSTS"`.
 
-        `None` for methods without a base learner, which select none: theirs
-        may be widths of layers, say.
+        `None` where none was selected. What `selection` holds beyond that in
+        order to rebuild the task, such as widths of layers, is the method's
+        alone.
+
+        Args:
+            task_index: Number of a finished task.
         """
-        return self.selection(task_index) if self.has_base_learner else None
+        selection = self.selection(task_index)
+        is_one = self.has_base_learner and isinstance(selection, str)
+        return selection if is_one else None
 
     @abc.abstractmethod
     def rebuild_task(self, task: Task, selection: Any) -> None:

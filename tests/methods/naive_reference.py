@@ -8,6 +8,8 @@ RMSProp recurrence of TensorFlow 1 written out.
 import numpy as np
 import tensorflow as tf
 
+from tests.methods import naive_step
+
 
 class Reference:
     """A float64 copy of a selective network and its own way to train it."""
@@ -64,11 +66,9 @@ class Reference:
             kernel, bias = (
                 self.shared_filters(layer) if shared else layer["own"]
             )
-            outputs = tf.nn.relu(
-                tf.nn.conv2d(outputs, kernel, 1, "SAME") + bias
+            outputs = naive_step.pool(
+                naive_step.convolve(outputs, kernel, bias), pool
             )
-            if pool > 1:
-                outputs = tf.nn.max_pool2d(outputs, pool, pool, "SAME")
         outputs = tf.reshape(outputs, [len(images), -1])
         *dense, head_kernel, head_bias = self.others
         for kernel, bias in zip(dense[::2], dense[1::2], strict=True):

@@ -1,6 +1,7 @@
 """A run without learning: reports see its numbers, which are made up."""
 
 import dataclasses
+import functools
 import pathlib
 import types
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from lasem_tf.evaluation.history import AccuracyHistory
-from lasem_tf.methods.lifelong_method import EpochResult
+from lasem_tf.methods.lifelong_method import EpochResult, LifelongMethod
 from lasem_tf.tasks import TaskStream
 from lasem_tf.transfer import all_configurations
 
@@ -46,7 +47,11 @@ class ScriptedRun:
             num_parameters=12345,
             approximations=(),
             task_model=lambda task: keras.Sequential([keras.layers.Dense(2)]),
-            selected_configuration=lambda task: self.selections[task],
+            has_base_learner=True,
+            selection=lambda task: self.selections[task],
+        )
+        self.method.selected_configuration = functools.partial(
+            LifelongMethod.selected_configuration, self.method
         )
         tasks = [types.SimpleNamespace(name=str(t)) for t in range(num_tasks)]
         self.stream = TaskStream("made_up", tuple(tasks))

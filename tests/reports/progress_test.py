@@ -38,7 +38,7 @@ def test_default_output_is_standard_error(make_run, capsys, monkeypatch):
 
 def test_method_that_chooses_nothing(make_run):
     output = Terminal()
-    selections = (None, None, "TT")
+    selections = (None, {"columns": 2}, "TT")
     make_run(selections=selections).play([ProgressBar(output)])
     assert lines_of(output)[:2] == [
         "Task 1 of 3 learned: test accuracy 50.0 %, 0:01:30 so far.",

@@ -109,9 +109,16 @@ def test_frozen_tasks_have_a_ratio_of_exactly_one(make_run):
     assert summary["mean_catastrophic_forgetting_ratio"] == 1.0
 
 
-def test_methods_that_select_no_configuration_have_none(make_run):
-    summary = summarize(make_run(selections=("SS", None, None)).play([]))
+def test_selections_that_are_no_configurations_are_left_out(make_run):
+    selections = ("SS", None, {"columns": 3})
+    summary = summarize(make_run(selections=selections).play([]))
     assert summary["selected_configurations"] == ["SS", None, None]
+
+
+def test_methods_that_share_in_a_way_of_their_own_select_none(make_run):
+    run = make_run(selections=("8-8", "8-16", "8-24")).play([])
+    run.method.has_base_learner = False
+    assert summarize(run)["selected_configurations"] == [None] * 3
 
 
 def test_accuracy_matrix_grows_with_the_tasks(make_run):
