@@ -75,9 +75,9 @@ class DartsTrainer(SelectiveTrainer):
     def mixed_loss(
         self, images: tf.Tensor, labels: tf.Tensor, training: bool
     ) -> tf.Tensor:
-        """Returns the loss of the network whose layers are mixtures.
+        """Returns the loss of the network of mixtures, f the activation.
 
-            o_l(x) = sum_k softmax(alpha_l)_k conv(x; slot k of layer l)
+            o_l(x) = sum_k softmax(alpha_l)_k f(conv(x; slot k of layer l))
 
         Args:
             images: float [batch, height, width, channels].

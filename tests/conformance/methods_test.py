@@ -112,6 +112,7 @@ def made(golden, seed=5, dropout=0.3, rate=0.05, **kwargs):
     return make(
         functools.partial(tiny.backbone, dropout=dropout),
         optimizer=functools.partial(RMSprop, learning_rate=rate),
+        learning_rate_decay=0.25,
         head=tiny.head,
         seed=seed,
         **kwargs,
@@ -164,6 +165,7 @@ def story(request, tmp_path_factory):
     told.stored_in_the_next = method.num_parameters
     told.trainers.append(method._trainer)
     told.second_result = train(method, 1, 0)
+    told.rate_in_force = float(method._trainer.optimizer.learning_rate)
     told.model = method.task_model(0)
     told.model_answers = told.model(images_of(0)).numpy()
     told.answers = answers(method, 0)
@@ -199,6 +201,13 @@ def _to_the_end(method):
     method.begin_task(TASKS[2])
     yield train(method, 2, 0)
     method.end_task()
+
+
+def test_the_learning_rate_decays_with_the_epochs_of_all_tasks(story):
+    results = [*story.first_results, story.second_result, *story.last]
+    rates = [0.05 / (1 + 0.25 * epoch) for epoch in range(5)]
+    assert [r.learning_rate for r in results] == pytest.approx(rates)
+    assert story.rate_in_force == pytest.approx(rates[2])
 
 
 def test_tasks_may_differ_in_their_number_of_classes(story):

@@ -121,18 +121,21 @@ def test_earlier_sparse_parts_are_updated_but_not_masks_and_biases():
     assert moved == [True, False, False, True]
 
 
-def test_sparse_parts_are_pruned_at_the_end_of_a_task():
+def test_sparse_parts_of_all_tasks_are_pruned_at_the_end_of_each():
     method = made(sparsity_weight=0.02)
-    learn(method, 0)
-    before = [
-        layer.shared.tau.numpy()
-        for layer in method._trainer.network.selective_layers
-    ]
-    method.end_task()
-    for source, tau in zip(method._finished[0].sources, before, strict=True):
-        expected = np.where(np.abs(tau) > 0.02, tau, 0)
-        np.testing.assert_array_equal(source.tau, expected)
-        assert 0 < np.count_nonzero(source.tau) < tau.size
+    for index in range(2):
+        learn(method, index)
+        layers = method._trainer.network.selective_layers
+        before = [s.tau.numpy() for f in method._finished for s in f.sources]
+        before += [layer.shared.tau.numpy() for layer in layers]
+        # What was pruned of an earlier task moves with the next one.
+        assert all(np.any(np.abs(tau[tau != 0]) <= 0.02) for tau in before)
+        method.end_task()
+        sources = [s for f in method._finished for s in f.sources]
+        for source, tau in zip(sources, before, strict=True):
+            expected = np.where(np.abs(tau) > 0.02, tau, 0)
+            np.testing.assert_array_equal(source.tau, expected)
+            assert 0 < np.count_nonzero(source.tau) < tau.size
 
 
 def test_the_sparse_part_starts_as_a_copy_of_the_shared_kernel():

@@ -1,4 +1,5 @@
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -19,16 +20,16 @@ from lasem_tf.methods.architecture_gradient import (
 from lasem_tf.methods.darts import configuration_probabilities
 from lasem_tf.seeding import derive_seed
 from lasem_tf.transfer import all_configurations
-from tests.methods import tiny
+from tests.methods import naive_step, tiny
 
 
 def begun(sharing=None, backbone=tiny.backbone, **kwargs):
+    optimizer = functools.partial(RMSprop, learning_rate=0.02)
     method = Darts(
         backbone,
         sharing or HardParameterSharing(),
-        optimizer=functools.partial(RMSprop, learning_rate=0.02),
         head=tiny.head,
-        **kwargs,
+        **{"optimizer": optimizer, **kwargs},
     )
     method.begin_task(tiny.task())
     return method
@@ -170,36 +171,31 @@ def test_the_second_order_gradient_is_put_together_right(rate):
     assert int(trainer.num_steps) == 1
 
 
-def test_a_layer_gives_the_mixture_of_its_branches():
-    method = begun()
-    trainer, network = method._trainer, method._trainer.network
-    trainer.architecture.assign([[0.3, -0.2], [0.1, 0.4], [-0.5, 0.2]])
-    images, labels = batch()
-    shares = np.exp(trainer.architecture.numpy())
-    shares /= shares.sum(axis=1, keepdims=True)
-    values = images
-    for layer, (shared, own), pool in zip(
+ALPHA = [[0.3, -0.2], [0.1, 0.4], [-0.5, 0.2]]
+
+
+def mixture(network, images):
+    """Logits under `ALPHA`, layer by layer, of hard parameter sharing."""
+    shares = np.exp(ALPHA) / np.exp(ALPHA).sum(axis=1, keepdims=True)
+    for layer, (shared, own), size in zip(
         network.selective_layers, shares, tiny.POOLS, strict=True
     ):
         branches = [
-            tf.nn.relu(
-                tf.nn.conv2d(values, kernel, 1, "SAME") + tf.constant(bias)
-            )
-            for kernel, bias in (layer.shared(), layer.task())
+            naive_step.convolve(images, *slot)
+            for slot in (layer.shared.knowledge_base, layer.task.weights)
         ]
-        values = shared * branches[0] + own * branches[1]
-        if pool > 1:
-            values = tf.nn.max_pool2d(values, pool, pool, "SAME")
-    dense, dense_bias, head, head_bias = (
-        w.numpy() for w in network.other_weights
-    )
-    hidden = tf.nn.relu(
-        tf.reshape(values, [len(labels), -1]) @ dense + dense_bias
-    )
-    logits = hidden @ head + head_bias
-    expected = tf.reduce_mean(
-        tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    )
+        images = shared * branches[0] + own * branches[1]
+        images = naive_step.pool(images, size)
+    return naive_step.dense(images, *network.other_weights)
+
+
+def test_a_layer_gives_the_mixture_of_its_branches():
+    method = begun()
+    trainer = method._trainer
+    trainer.architecture.assign(ALPHA)
+    images, labels = batch()
+    logits = mixture(trainer.network, images)
+    expected = naive_step.cross_entropy(labels, logits)
     received = trainer.mixed_loss(images, labels, False)
     assert float(received) == pytest.approx(float(expected), abs=1e-5)
     np.testing.assert_allclose(
@@ -286,6 +282,30 @@ def test_a_step_moves_alpha_with_adam_and_then_the_weights(second_order):
     reference.minimize(lambda: reference.mixed_loss(images, labels, True))
     for a, b in zip(trainer.weights, reference.weights, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_step_descends_the_loss_of_the_mixture():
+    method = begun(
+        second_order=False,
+        architecture_learning_rate=0.0,
+        optimizer=naive_step.DESCENT,
+    )
+    trainer, network = method._trainer, method._trainer.network
+    trainer.architecture.assign(ALPHA)
+    slots = [
+        slot
+        for layer in network.selective_layers
+        for slot in (layer.shared.knowledge_base, layer.task.weights)
+    ]
+    naive_step.assert_descends(
+        method,
+        tiny.task(),
+        lambda images, labels: naive_step.cross_entropy(
+            labels, mixture(network, images)
+        ),
+        trained=[*itertools.chain(*slots), *network.other_weights],
+        at_rest=[trainer.architecture],
+    )
 
 
 def test_weight_decay_pulls_alpha_to_zero():

@@ -7,12 +7,12 @@ import tensorflow as tf
 
 from lasem_tf.checks import InputError
 from lasem_tf.methods import DynamicallyExpandable, RMSprop
-from tests.methods import tiny
+from tests.methods import naive_step, tiny
 
 NUM_EPOCHS = 8  # Phases begin with the epochs 0, 2, 4 and 6.
 
 
-def made(**kwargs):
+def made(dropout=0.2, **kwargs):
     defaults = {
         "num_epochs": NUM_EPOCHS,
         "phase_shares": (0.25, 0.25, 0.25, 0.25),
@@ -24,7 +24,7 @@ def made(**kwargs):
         "head": tiny.head,
     }
     return DynamicallyExpandable(
-        functools.partial(tiny.backbone, dropout=0.2), **defaults | kwargs
+        functools.partial(tiny.backbone, dropout=dropout), **defaults | kwargs
     )
 
 
@@ -125,6 +125,76 @@ def test_only_weights_between_selected_units_are_retrained(second):
             assert moved[channel, unit] == is_free, (number, channel, unit)
         moved = layer.bias.numpy() != biases[number]
         assert set(np.flatnonzero(moved)) == selected[number]
+
+
+# Units per layer: of before the task, with two new ones, with two copies.
+OLD, WITH_NEW, WITH_COPIES = (3, 4, 3), (5, 6, 5), (7, 8, 7)
+
+
+@pytest.mark.parametrize(
+    ("num_epochs", "num_units", "is_free"),
+    [
+        (1, OLD, lambda *ends_are_new: False),
+        (3, OLD, lambda *ends_are_new: True),
+        (5, WITH_NEW, lambda *ends_are_new: any(ends_are_new)),
+        (7, WITH_COPIES, lambda *ends_are_new: True),
+    ],
+    ids=["selection", "retraining", "expansion", "split"],
+)
+def test_a_step_descends_the_loss_in_what_its_phase_frees(
+    second, num_epochs, num_units, is_free
+):
+    """The phase has begun an epoch ago; nothing is sparse, so all is used."""
+    method = second(
+        dropout=0.0,
+        l1_weight=0.0,
+        l2_weight=0.5,
+        drift_threshold=0.0,
+        optimizer=naive_step.DESCENT,
+    )
+    before = [
+        [weight.numpy() for weight in layer.weights]
+        for layer in method._chains[0].convolutions
+    ]
+    learn(method, 1, num_epochs)
+    layers = method._trainer.layers
+    own = [w for la in method._trainer.chain.own_layers for w in la.weights]
+    # Places are as many in each phase; units that exist come first.
+    heard = (2, *num_units[:-1])
+    frozen = []
+    for number, layer in enumerate(layers):
+        kernel, bias = (np.ones(w.shape[-2:], bool) for w in layer.weights)
+        for unit in range(num_units[number]):
+            unit_is_new = unit >= OLD[number]
+            bias[unit] = not is_free(unit_is_new)
+            for channel in range(heard[number]):
+                channel_is_new = number > 0 and channel >= OLD[number - 1]
+                kernel[channel, unit] = not is_free(channel_is_new, unit_is_new)
+        frozen += [(layer.kernel, kernel), (layer.bias, bias)]
+
+    def loss(images, labels):
+        values, pull = images, 0.0
+        for layer, num, num_heard, then, size in zip(
+            layers, num_units, heard, before, tiny.POOLS, strict=True
+        ):
+            kernel = layer.kernel[:, :, :num_heard, :num]
+            values = naive_step.convolve(values, kernel, layer.bias[:num])
+            values = naive_step.pool(values, size)
+            for now, old in zip(layer.weights, then, strict=True):
+                old_part = now[tuple(map(slice, old.shape))]
+                pull += tf.reduce_sum((old_part - old) ** 2)
+        silent = WITH_COPIES[-1] - num_units[-1]
+        values = tf.pad(values, [[0, 0], [0, 0], [0, 0], [0, silent]])
+        logits = naive_step.dense(values, *own)
+        return naive_step.cross_entropy(labels, logits) + 0.5 * pull
+
+    naive_step.assert_descends(
+        method,
+        task_of(1),
+        loss,
+        trained=[*(w for layer in layers for w in layer.weights), *own],
+        frozen=frozen,
+    )
 
 
 def test_retraining_is_pulled_to_the_values_before(second):

@@ -480,20 +480,24 @@ def test_a_related_task_is_preferred_and_an_unrelated_one_is_not():
 
 
 def test_relatedness_is_asked_of_earlier_networks_on_the_new_tasks_images():
-    method, _ = begun(prior="related")
-    method.train_epoch(tiny.batches(tiny.task()), 0)
-    method.end_task()
-    answers = method.predictor(0)
+    method, first = begun(prior="related")
+    second = tiny.task("second", seed=1)
+    for task in (first, second):
+        if task is second:
+            method.begin_task(task)
+        method.train_epoch(tiny.batches(task), 0)
+        method.end_task()
     new = tiny.task("new", seed=7, num_classes=4)
-    probabilities, labels = method._asked(0, new)
     images, expected_labels = next(iter(tiny.batches(new, 12)))
-    expected = tf.nn.softmax(answers(images)).numpy()
-    assert probabilities.shape == (12, 3)  # The earlier task's classes.
-    assert sorted(labels) == sorted(expected_labels.numpy())
-    for answer, label in zip(probabilities, labels, strict=True):
-        number = int(np.argmin(np.abs(expected - answer).sum(axis=1)))
-        np.testing.assert_allclose(answer, expected[number], rtol=1e-5)
-        assert label == expected_labels[number]
+    for index in range(2):
+        probabilities, labels = method._asked(index, new)
+        expected = tf.nn.softmax(method.predictor(index)(images)).numpy()
+        assert probabilities.shape == (12, 3)  # The earlier task's classes.
+        assert sorted(labels) == sorted(expected_labels.numpy())
+        for answer, label in zip(probabilities, labels, strict=True):
+            number = int(np.argmin(np.abs(expected - answer).sum(axis=1)))
+            np.testing.assert_allclose(answer, expected[number], rtol=1e-5)
+            assert label == expected_labels[number]
 
 
 def test_relatedness_is_asked_on_all_classes_of_a_sorted_task():

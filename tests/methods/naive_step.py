@@ -41,10 +41,11 @@ def assert_descends(method, task, loss, trained, at_rest=(), frozen=()):
         trained: Variables, all that the method trains; each must move by
             `-RATE * gradient`, and that by more than rounding does.
         at_rest: Variables that must not move at all.
-        frozen: Pairs of one of `trained` and which of its filters must not.
+        frozen: Pairs of one of `trained` and where it must not, bool [filters]
+            or [channels, filters].
     """
     assert {id(w) for w in trained} == {id(w) for w in method._trainer.weights}
-    moves = {id(weight): ~filters for weight, filters in frozen}
+    moves = {id(weight): ~places for weight, places in frozen}
     images, labels = next(iter(tiny.batches(task, 12)))
     with tf.GradientTape() as tape:
         value = loss(images, labels)
@@ -54,10 +55,15 @@ def assert_descends(method, task, loss, trained, at_rest=(), frozen=()):
     result = method.train_epoch(tiny.batches(task, 12), 0)
     np.testing.assert_allclose(result.loss, value, rtol=1e-5)
     for weight, start, gradient in zip(trained, before, gradients, strict=True):
-        step = -RATE * gradient.numpy() * moves.get(id(weight), True)
-        assert np.abs(step).max() > 2e-5, weight.path
+        moving = moves.get(id(weight), True)
+        step = -RATE * gradient.numpy() * moving
+        assert np.abs(step).max() > 2e-5 or not np.any(moving), weight.path
         np.testing.assert_allclose(
-            weight.numpy() - start, step, rtol=1e-3, atol=1e-6
+            weight.numpy() - start,
+            step,
+            rtol=1e-3,
+            atol=1e-6,
+            err_msg=weight.path,
         )
     for weight, value in zip(at_rest, rested, strict=True):
         np.testing.assert_array_equal(weight, value)

@@ -85,6 +85,31 @@ def test_fixed_posterior_spreads_the_rest_evenly():
     assert method.selection(0) == "STS"
 
 
+def test_fixed_posterior_weighs_the_loss_of_every_candidate():
+    method = begun(FixedPosterior, configuration="STS", probability=0.65)
+    network = method._trainer.network
+    reference = Reference(
+        network, "hps", method._trainer.configurations, LEARNING_RATE
+    )
+    posterior = [
+        0.65 if str(c) == "STS" else 0.05
+        for c in method._trainer.configurations
+    ]
+    batches = tiny.batches(tiny.task())
+    for images, labels in batches:
+        reference.m_step(images.numpy(), labels, tiny.POOLS, posterior)
+    method.train_epoch(batches, 0)
+    found = [
+        weight
+        for layer in network.selective_layers
+        for weight in (*layer.shared.knowledge_base, *layer.task.weights)
+    ]
+    for a, b in zip(
+        [*found, *network.other_weights], reference.variables, strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
 def test_static_trains_only_what_its_configuration_uses():
     method = begun(Static, configuration="SST")
     used = {id(v) for v in method._trainer.weights}
