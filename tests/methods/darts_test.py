@@ -22,6 +22,8 @@ from lasem_tf.seeding import derive_seed
 from lasem_tf.transfer import all_configurations
 from tests.methods import naive_step, tiny
 
+ALPHA = [[0.3, -0.2], [0.1, 0.4], [-0.5, 0.2]]
+
 
 def begun(sharing=None, backbone=tiny.backbone, **kwargs):
     optimizer = functools.partial(RMSprop, learning_rate=0.02)
@@ -84,7 +86,7 @@ def losses_of(trainer):
 def test_second_order_gradient_is_that_of_a_finite_difference(float64, sharing):
     method = begun(sharing())
     trainer = method._trainer
-    trainer.architecture.assign([[0.3, -0.2], [0.1, 0.4], [-0.5, 0.2]])
+    trainer.architecture.assign(ALPHA)
     train_loss, validation_loss = losses_of(trainer)
     step_size = 0.05
     start = [weight.numpy() for weight in trainer.weights]
@@ -169,9 +171,6 @@ def test_the_second_order_gradient_is_put_together_right(rate):
     trainer.num_steps.assign(0)
     method._train_step(*batch())
     assert int(trainer.num_steps) == 1
-
-
-ALPHA = [[0.3, -0.2], [0.1, 0.4], [-0.5, 0.2]]
 
 
 def mixture(network, images):
@@ -304,7 +303,6 @@ def test_a_step_descends_the_loss_of_the_mixture():
             labels, mixture(network, images)
         ),
         trained=[*itertools.chain(*slots), *network.other_weights],
-        at_rest=[trainer.architecture],
     )
 
 

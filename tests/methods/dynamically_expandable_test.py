@@ -127,22 +127,29 @@ def test_only_weights_between_selected_units_are_retrained(second):
         assert set(np.flatnonzero(moved)) == selected[number]
 
 
-# Units per layer: of before the task, with two new ones, with two copies.
+# Units per layer: of before the task, with two new ones, with two copies
+# besides, which are as many as there may be although all units drift.
 OLD, WITH_NEW, WITH_COPIES = (3, 4, 3), (5, 6, 5), (7, 8, 7)
 
 
+def is_free(phase, *ends_are_new):
+    """May a weight between these units, or a unit's bias, be trained?"""
+    if phase == "expansion":
+        return any(ends_are_new)
+    return phase != "selection"
+
+
 @pytest.mark.parametrize(
-    ("num_epochs", "num_units", "is_free"),
+    ("phase", "num_epochs", "num_units"),
     [
-        (1, OLD, lambda *ends_are_new: False),
-        (3, OLD, lambda *ends_are_new: True),
-        (5, WITH_NEW, lambda *ends_are_new: any(ends_are_new)),
-        (7, WITH_COPIES, lambda *ends_are_new: True),
+        ("selection", 1, OLD),
+        ("retraining", 3, OLD),
+        ("expansion", 5, WITH_NEW),
+        ("split", 7, WITH_COPIES),
     ],
-    ids=["selection", "retraining", "expansion", "split"],
 )
 def test_a_step_descends_the_loss_in_what_its_phase_frees(
-    second, num_epochs, num_units, is_free
+    second, phase, num_epochs, num_units
 ):
     """The phase has begun an epoch ago; nothing is sparse, so all is used."""
     method = second(
@@ -166,10 +173,12 @@ def test_a_step_descends_the_loss_in_what_its_phase_frees(
         kernel, bias = (np.ones(w.shape[-2:], bool) for w in layer.weights)
         for unit in range(num_units[number]):
             unit_is_new = unit >= OLD[number]
-            bias[unit] = not is_free(unit_is_new)
+            bias[unit] = not is_free(phase, unit_is_new)
             for channel in range(heard[number]):
                 channel_is_new = number > 0 and channel >= OLD[number - 1]
-                kernel[channel, unit] = not is_free(channel_is_new, unit_is_new)
+                kernel[channel, unit] = not is_free(
+                    phase, channel_is_new, unit_is_new
+                )
         frozen += [(layer.kernel, kernel), (layer.bias, bias)]
 
     def loss(images, labels):
