@@ -30,22 +30,6 @@ def begun(learner="hps", **kwargs):
     return method, task
 
 
-def assert_same_weights(method, reference):
-    layers = method._trainer.network.selective_layers
-    for layer, expected in zip(layers, reference.layers, strict=True):
-        actual = {
-            "kb": layer.shared.knowledge_base,
-            "mapping": layer.shared.task_mapping,
-            "own": layer.task.task_mapping,
-        }
-        for part, variables in actual.items():
-            for a, b in zip(variables, expected[part], strict=True):
-                np.testing.assert_allclose(a, b, atol=3e-6, err_msg=part)
-    others = method._trainer.network.other_weights
-    for a, b in zip(others, reference.others, strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
-
-
 @pytest.mark.parametrize("learner", shapes.RULES)
 @pytest.mark.parametrize("layer_groups", [None, ((1, 3), (2,))])
 @pytest.mark.parametrize("likelihood", ["joint", "mean"])
@@ -80,7 +64,7 @@ def test_every_update_is_that_of_the_naive_reference(
         result.posterior, np.mean(posteriors, axis=0), rtol=2e-4
     )
     np.testing.assert_allclose(result.prior, reference.prior("counts"), 1e-6)
-    assert_same_weights(method, reference)
+    reference.assert_same_weights(method._trainer.network)
 
 
 def test_average_prior_and_two_m_steps_are_those_of_the_reference():
@@ -99,7 +83,7 @@ def test_average_prior_and_two_m_steps_are_those_of_the_reference():
             reference.m_step(images.numpy(), labels, tiny.POOLS, posterior)
     result = method.train_epoch(tiny.batches(task), global_epoch=0)
     np.testing.assert_allclose(result.prior, reference.prior("average"), 1e-4)
-    assert_same_weights(method, reference)
+    reference.assert_same_weights(method._trainer.network)
 
 
 def test_compiled_epoch_is_the_eager_one():

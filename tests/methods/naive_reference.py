@@ -138,6 +138,22 @@ class Reference:
                 total[position] += probability * gradient.numpy()
         self.descend(total)
 
+    def assert_same_weights(self, network):
+        """Holds every weight to these, those that are not in use too."""
+        for layer, expected in zip(
+            network.selective_layers, self.layers, strict=True
+        ):
+            actual = {
+                "kb": layer.shared.knowledge_base,
+                "mapping": layer.shared.task_mapping,
+                "own": layer.task.task_mapping,
+            }
+            for part, variables in actual.items():
+                for a, b in zip(variables, expected[part], strict=True):
+                    np.testing.assert_allclose(a, b, atol=3e-6, err_msg=part)
+        for a, b in zip(network.other_weights, self.others, strict=True):
+            np.testing.assert_allclose(a, b, atol=3e-6)
+
     def descend(self, gradients):
         for position, (variable, gradient) in enumerate(
             zip(self.variables, gradients, strict=True)

@@ -50,19 +50,7 @@ def test_static_is_one_plain_network():
     for images, labels in batches:
         reference.m_step(images.numpy(), labels, tiny.POOLS, [1.0])
     method.train_epoch(batches, 0)
-    others = method._trainer.network.other_weights
-    for a, b in zip(others, reference.others, strict=True):
-        np.testing.assert_allclose(a, b, atol=3e-6)
-    for layer, expected, shared in zip(
-        method._trainer.network.selective_layers,
-        reference.layers,
-        (False, True, False),
-        strict=True,
-    ):
-        source = layer.shared if shared else layer.task
-        values = expected["kb"] if shared else expected["own"]
-        for a, b in zip(source.weights, values, strict=True):
-            np.testing.assert_allclose(a, b, atol=3e-6)
+    reference.assert_same_weights(method._trainer.network)
 
 
 def test_lasem_with_all_mass_on_one_configuration_is_static_training():
@@ -74,40 +62,24 @@ def test_lasem_with_all_mass_on_one_configuration_is_static_training():
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-def test_fixed_posterior_spreads_the_rest_evenly():
+def test_fixed_posterior_spreads_the_rest_evenly_and_weighs_all_losses():
     method = begun(FixedPosterior, configuration="STS", probability=0.65)
-    result = method.train_epoch(tiny.batches(tiny.task()), 0)
-    expected = [
-        0.65 if str(c) == "STS" else 0.05 for c in result.configurations
-    ]
-    np.testing.assert_allclose(result.posterior, expected, rtol=1e-5)
-    method.end_task()
-    assert method.selection(0) == "STS"
-
-
-def test_fixed_posterior_weighs_the_loss_of_every_candidate():
-    method = begun(FixedPosterior, configuration="STS", probability=0.65)
-    network = method._trainer.network
+    trainer = method._trainer
     reference = Reference(
-        network, "hps", method._trainer.configurations, LEARNING_RATE
+        trainer.network, "hps", trainer.configurations, LEARNING_RATE
     )
-    posterior = [
-        0.65 if str(c) == "STS" else 0.05
-        for c in method._trainer.configurations
+    expected = [
+        0.65 if str(c) == "STS" else 0.05 for c in trainer.configurations
     ]
     batches = tiny.batches(tiny.task())
     for images, labels in batches:
-        reference.m_step(images.numpy(), labels, tiny.POOLS, posterior)
-    method.train_epoch(batches, 0)
-    found = [
-        weight
-        for layer in network.selective_layers
-        for weight in (*layer.shared.knowledge_base, *layer.task.weights)
-    ]
-    for a, b in zip(
-        [*found, *network.other_weights], reference.variables, strict=True
-    ):
-        np.testing.assert_allclose(a, b, atol=3e-6)
+        reference.m_step(images.numpy(), labels, tiny.POOLS, expected)
+    result = method.train_epoch(batches, 0)
+    assert result.configurations == trainer.configurations
+    np.testing.assert_allclose(result.posterior, expected, rtol=1e-5)
+    reference.assert_same_weights(trainer.network)
+    method.end_task()
+    assert method.selection(0) == "STS"
 
 
 def test_static_trains_only_what_its_configuration_uses():
